@@ -1,0 +1,54 @@
+//! Derived facts: what follows from several facts, files or layers.
+//!
+//! One file per subject, each with the facts it makes. An analyzer computes and compares; it never
+//! concludes that something is a cause: that is said in a rule. A derived fact carries the origin
+//! of the fact that decided it.
+//!
+//! To add one: write `src/analyze/<subject>.rs`, then its `mod` line and its entry in [`ALL`].
+//! Analyzers run in the order of the table; a later one may read what an earlier one made.
+
+use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
+
+pub mod access;
+pub mod kvm_state;
+pub mod layers;
+pub mod platform;
+pub mod vmentry;
+mod vmx;
+
+/// A subject.
+#[derive(Clone, Copy)]
+pub struct Analyzer {
+    /// Its name: that of the file it is written in.
+    pub name: &'static str,
+    /// The facts it makes.
+    pub facts: &'static [FactDef],
+    /// Derives facts of one host.
+    pub run: fn(&Host) -> Vec<Fact>,
+}
+
+/// All analyzers, in the order they run.
+pub const ALL: &[Analyzer] =
+    &[platform::ANALYZER, kvm_state::ANALYZER, access::ANALYZER, vmentry::ANALYZER];
+
+/// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.
+pub fn analyze(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {
+    for host in &mut hosts {
+        for analyzer in ALL {
+            for fact in (analyzer.run)(host) {
+                host.facts.add(fact);
+            }
+        }
+    }
+    layers::stack(hosts, given)
+}
+
+/// A derived fact of the host.
+fn derived(name: &'static str, value: Value, origin: &Origin) -> Fact {
+    Fact { name, instance: None, value, origin: origin.clone() }
+}
+
+/// A derived fact of one of several.
+fn derived_of(name: &'static str, instance: &str, value: Value, origin: &Origin) -> Fact {
+    Fact { name, instance: Some(instance.to_owned()), value, origin: origin.clone() }
+}

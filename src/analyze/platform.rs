@@ -1,0 +1,278 @@
+//! Platform: what this machine is, and whether it is a guest.
+//!
+//! DMI strings decide before the hypervisor's CPUID signature, as in systemd's detect-virt.c:
+//! VirtualBox shows KVM's signature to Linux guests, clouds on KVM show theirs. A `vmx` flag does
+//! not mean bare metal, and bare metal does not need one.
+
+use super::{Analyzer, derived};
+use crate::model::{Event, Fact, FactDef, Host, Kind, Origin, Value};
+
+/// Platform.
+pub const ANALYZER: Analyzer = Analyzer { name: "platform", facts: FACTS, run };
+
+const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'static str) -> FactDef {
+    FactDef { name, kind, per: "", doc, command }
+}
+
+const DMI: &str = "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name";
+
+const FACTS: &[FactDef] = &[
+    fact("platform.vendor", Kind::Text, "what the machine runs on: bare-metal, kvm, proxmox, openstack, kubevirt, gcp, aws, azure, hyperv, wsl, vmware, virtualbox, xen, parallels, apple-vz, utm, docker-desktop, ...", DMI),
+    fact("platform.is_guest", Kind::Bool, "whether the machine is a virtual machine", "systemd-detect-virt"),
+    fact("platform.machine_type", Kind::Text, "the provider's machine type, e.g. e2-standard-4 or m5.xlarge", DMI),
+    fact("platform.product", Kind::Text, "vendor and product as the firmware names them", DMI),
+    fact("platform.confidential", Kind::Bool, "whether memory encryption makes this a confidential guest (SEV, TDX)", "dmesg"),
+];
+
+/// Values of DMI fields (lower case, by prefix) that name a platform; the first that fits wins.
+/// Sources: systemd src/basic/virt.c, the providers' documents.
+const BY_DMI: &[(&str, &str, &str)] = &[
+    ("dmi.sys_vendor", "google", "gcp"),
+    ("dmi.product_name", "google compute engine", "gcp"),
+    ("dmi.sys_vendor", "amazon ec2", "aws"),
+    ("dmi.bios_vendor", "amazon ec2", "aws"),
+    ("dmi.bios_version", "4.2.amazon", "aws"),
+    ("dmi.bios_version", "4.11.amazon", "aws"),
+    ("dmi.chassis_asset_tag", "7783-7084-3265-9085-8269-3286-77", "azure"),
+    ("dmi.sys_vendor", "vmware", "vmware"),
+    ("dmi.product_name", "vmware", "vmware"),
+    ("dmi.sys_vendor", "innotek gmbh", "virtualbox"),
+    ("dmi.product_name", "virtualbox", "virtualbox"),
+    ("dmi.board_vendor", "oracle corporation", "virtualbox"),
+    ("dmi.sys_vendor", "parallels", "parallels"),
+    ("dmi.product_name", "parallels", "parallels"),
+    ("dmi.sys_vendor", "kubevirt", "kubevirt"),
+    ("dmi.product_name", "kubevirt", "kubevirt"),
+    ("dmi.product_name", "openstack", "openstack"),
+    ("dmi.sys_vendor", "openstack", "openstack"),
+    ("dmi.sys_vendor", "alibaba cloud", "alibaba"),
+    ("dmi.sys_vendor", "digitalocean", "digitalocean"),
+    ("dmi.sys_vendor", "hetzner", "hetzner"),
+    ("dmi.chassis_asset_tag", "oraclecloud.com", "oracle"),
+    ("dmi.product_name", "apple virtualization", "apple-vz"),
+    ("dmi.sys_vendor", "nutanix", "nutanix"),
+    ("dmi.product_name", "bhyve", "bhyve"),
+    ("dmi.bios_vendor", "bhyve", "bhyve"),
+    ("dmi.product_name", "hvm domu", "xen"),
+    ("dmi.sys_vendor", "xen", "xen"),
+    ("dmi.bios_vendor", "proxmox", "proxmox"),
+    ("dmi.sys_vendor", "cloud hypervisor", "cloud-hypervisor"),
+    ("dmi.sys_vendor", "ovirt", "kvm"),
+    ("dmi.product_name", "rhel", "kvm"),
+    ("dmi.product_name", "ovirt", "kvm"),
+    ("dmi.sys_vendor", "qemu", "kvm"),
+    ("dmi.product_name", "standard pc", "kvm"),
+    ("dmi.product_name", "qemu", "kvm"),
+    ("dmi.sys_vendor", "bochs", "kvm"),
+];
+
+/// Words of other witnesses: the kernel's "Hypervisor detected:", systemd-detect-virt, lscpu.
+const BY_WORD: &[(&str, &str)] = &[
+    ("wsl", "wsl"),
+    ("hyper-v", "hyperv"),
+    ("microsoft", "hyperv"),
+    ("vmware", "vmware"),
+    ("oracle", "virtualbox"),
+    ("innotek", "virtualbox"),
+    ("amazon", "aws"),
+    ("google", "gcp"),
+    ("parallels", "parallels"),
+    ("apple", "apple-vz"),
+    ("bhyve", "bhyve"),
+    ("xen", "xen"),
+    ("kvm", "kvm"),
+    ("qemu", "kvm"),
+    ("bochs", "kvm"),
+];
+
+fn run(host: &Host) -> Vec<Fact> {
+    let guest = is_guest(host);
+    let vendor = vendor(host, guest.as_ref().map(|(g, _)| *g));
+    let mut facts = Vec::new();
+    if let Some((vendor, origin)) = &vendor {
+        facts.push(derived("platform.vendor", Value::text(*vendor), origin));
+    }
+    if let Some((guest, origin)) = &guest {
+        facts.push(derived("platform.is_guest", Value::Bool(*guest), origin));
+    }
+    facts.extend(machine_type(host, vendor.as_ref().map(|(v, _)| *v)));
+    facts.extend(product(host));
+    facts.extend(confidential(host));
+    facts
+}
+
+type Found<T> = Option<(T, Origin)>;
+
+fn vendor(host: &Host, guest: Option<bool>) -> Found<&'static str> {
+    let (dmi, origin) = by_release(host)
+        .or_else(|| by_setting(host))
+        .or_else(|| by_dmi(host))
+        .or_else(|| by_product_line(host))
+        .or_else(|| by_windows(host))
+        .or_else(|| by_word(host))
+        .or_else(|| {
+            let fact = host.facts.first("platform.product").or(host.facts.first("cpu.model_name"));
+            (guest == Some(false)).then(|| ("bare-metal", fact.map(|f| f.origin.clone()).unwrap_or_default()))
+        })?;
+    Some((refine(host, dmi), origin))
+}
+
+/// Kernels that are built for one platform only.
+fn by_release(host: &Host) -> Found<&'static str> {
+    let fact = host.facts.first("kernel.release")?;
+    let release = fact.value.to_string().to_ascii_lowercase();
+    let vendor = if release.contains("microsoft-standard") || release.ends_with("-microsoft") {
+        "wsl"
+    } else if release.contains("linuxkit") {
+        "docker-desktop"
+    } else {
+        return None;
+    };
+    Some((vendor, fact.origin.clone()))
+}
+
+/// A configuration file of the VMM that came with the evidence of its guest.
+fn by_setting(host: &Host) -> Found<&'static str> {
+    let fact = host.facts.first("utm.backend")?;
+    Some(("utm", fact.origin.clone()))
+}
+
+fn by_dmi(host: &Host) -> Found<&'static str> {
+    BY_DMI.iter().find_map(|(name, prefix, vendor)| {
+        let fact = host.facts.first(name)?;
+        fact.value.to_string().to_ascii_lowercase().starts_with(prefix).then(|| (*vendor, fact.origin.clone()))
+    })
+    .or_else(|| {
+        let vendor = host.facts.first("dmi.sys_vendor")?;
+        let product = host.facts.text("dmi.product_name")?;
+        let text = vendor.value.to_string();
+        (text.starts_with("Microsoft") && product.starts_with("Virtual Machine")).then(|| ("hyperv", vendor.origin.clone()))
+    })
+    .or_else(|| {
+        let vendor = host.facts.first("dmi.sys_vendor")?;
+        (vendor.value.to_string() == "Red Hat" && host.facts.text("dmi.product_name") == Some("KVM")).then(|| ("kvm", vendor.origin.clone()))
+    })
+}
+
+/// The kernel's own line "DMI: VENDOR PRODUCT/BOARD, BIOS ...", where sysfs was not collected.
+fn by_product_line(host: &Host) -> Found<&'static str> {
+    let event = boot(host, "dmi")?;
+    let line = event.fields.get("value")?.to_ascii_lowercase();
+    if line.starts_with("microsoft corporation virtual machine") {
+        return Some(("hyperv", event.origin.clone()));
+    }
+    let names = BY_DMI.iter().filter(|(name, _, _)| matches!(*name, "dmi.sys_vendor" | "dmi.product_name"));
+    let (_, _, vendor) = names.into_iter().find(|(_, prefix, _)| line.starts_with(prefix))?;
+    Some((vendor, event.origin.clone()))
+}
+
+/// Windows names maker and model; a machine whose maker is no hypervisor is physical.
+fn by_windows(host: &Host) -> Found<&'static str> {
+    let maker = host.facts.first("windows.manufacturer")?;
+    let model = host.facts.text("windows.model").unwrap_or("").to_ascii_lowercase();
+    let text = maker.value.to_string().to_ascii_lowercase();
+    let vendor = if text.starts_with("microsoft") && model.starts_with("virtual machine") {
+        "hyperv"
+    } else {
+        let mut names = BY_DMI.iter().filter(|(name, _, _)| matches!(*name, "dmi.sys_vendor" | "dmi.product_name"));
+        names.find(|(_, prefix, _)| text.starts_with(prefix) || model.starts_with(prefix)).map_or("bare-metal", |(_, _, v)| v)
+    };
+    Some((vendor, maker.origin.clone()))
+}
+
+fn by_word(host: &Host) -> Found<&'static str> {
+    let (text, origin) = witness(host)?;
+    let text = text.to_ascii_lowercase();
+    let (_, vendor) = BY_WORD.iter().find(|(word, _)| text.contains(word))?;
+    Some((vendor, origin))
+}
+
+/// What the kernel, systemd-detect-virt or lscpu say of the hypervisor.
+fn witness(host: &Host) -> Found<String> {
+    if let Some(event) = boot(host, "hypervisor") {
+        return Some((event.fields.get("value")?.clone(), event.origin.clone()));
+    }
+    let facts = ["host.detect_virt", "lscpu.hypervisor_vendor"].iter();
+    facts.filter_map(|n| host.facts.first(n)).map(|f| (f.value.to_string(), f.origin.clone())).find(|(t, _)| t != "none")
+}
+
+/// What only a second look tells apart.
+fn refine(host: &Host, vendor: &'static str) -> &'static str {
+    let release = host.facts.text("kernel.release").unwrap_or("");
+    let version = host.facts.text("dmi.product_version").unwrap_or("");
+    match vendor {
+        "hyperv" if release.contains("azure") => "azure",
+        "kvm" if version.contains("pve") => "proxmox",
+        other => other,
+    }
+}
+
+fn is_guest(host: &Host) -> Found<bool> {
+    if let Some(event) = boot(host, "hypervisor") {
+        return Some((true, event.origin.clone()));
+    }
+    if let Some((vendor, origin)) = by_release(host).or_else(|| by_windows(host)) {
+        return Some((vendor != "bare-metal", origin));
+    }
+    if let Some(fact) = host.facts.first("cpu.hypervisor") {
+        return Some((fact.value == Value::Bool(true), fact.origin.clone()));
+    }
+    if let Some(fact) = host.facts.first("lscpu.hypervisor_vendor") {
+        return Some((true, fact.origin.clone()));
+    }
+    if let Some((vendor, origin)) = by_setting(host).or_else(|| by_dmi(host)).or_else(|| by_product_line(host)) {
+        let metal = vendor == "aws" && host.facts.text("dmi.product_name").is_some_and(|p| p.contains(".metal"));
+        return Some((!metal, origin));
+    }
+    if let Some(fact) = host.facts.first("host.detect_virt") {
+        return Some((fact.value != Value::text("none"), fact.origin.clone()));
+    }
+    physical(host)
+}
+
+/// Signs of a physical machine: a maker that is no hypervisor, or a board's device tree.
+fn physical(host: &Host) -> Found<bool> {
+    let names = ["dmi.sys_vendor", "dmi.product_name", "dmi.device_tree_model", "vmware.version"];
+    if let Some(fact) = names.iter().find_map(|n| host.facts.first(n)) {
+        return Some((false, fact.origin.clone()));
+    }
+    let event = boot(host, "dmi").or_else(|| boot(host, "device_tree"))?;
+    Some((false, event.origin.clone()))
+}
+
+fn machine_type(host: &Host, vendor: Option<&str>) -> Option<Fact> {
+    let fact = host.facts.first("cloud.machine_type").or_else(|| {
+        host.facts.first("dmi.product_name").filter(|_| vendor == Some("aws"))
+    })?;
+    let text = fact.value.to_string();
+    let name = text.rsplit('/').next().unwrap_or(&text);
+    Some(derived("platform.machine_type", Value::text(name), &fact.origin))
+}
+
+fn product(host: &Host) -> Option<Fact> {
+    for (vendor, product) in [("dmi.sys_vendor", "dmi.product_name"), ("windows.manufacturer", "windows.model")] {
+        let facts = [host.facts.first(vendor), host.facts.first(product)];
+        if let Some(first) = facts.into_iter().flatten().next() {
+            let text: Vec<_> = facts.into_iter().flatten().map(|f| f.value.to_string()).collect();
+            return Some(derived("platform.product", Value::text(text.join(" ")), &first.origin));
+        }
+    }
+    let event = boot(host, "dmi").or_else(|| boot(host, "device_tree"))?;
+    let line = event.fields.get("value")?;
+    let name = line.split(", BIOS").next().unwrap_or(line);
+    Some(derived("platform.product", Value::text(name), &event.origin))
+}
+
+/// "Memory Encryption Features active:" is printed on a host with SME too: only SEV and TDX are
+/// guests' features.
+fn confidential(host: &Host) -> Option<Fact> {
+    let event = boot(host, "memory_encryption")?;
+    let value = event.fields.get("value")?;
+    let guest = ["SEV", "TDX"].iter().any(|w| value.contains(w));
+    Some(derived("platform.confidential", Value::Bool(guest), &event.origin))
+}
+
+/// The first line in which the kernel says something about itself.
+pub(super) fn boot<'h>(host: &'h Host, what: &str) -> Option<&'h Event> {
+    host.events.of("boot").iter().find(|e| e.fields.get("what").is_some_and(|w| w == what))
+}

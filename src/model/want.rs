@@ -1,0 +1,61 @@
+//! Wants: what evidence asks a source for.
+
+/// A file, or the output of a command, that some evidence is read from.
+///
+/// Evidence knows only canonical paths: `proc/cpuinfo` for a file, `commands/lsmod.txt` for
+/// the output of a command. Where other tools keep the same thing is said here too, so that one
+/// place names a datum.
+#[derive(Debug, Clone, Copy)]
+pub enum Want {
+    /// Files by their path on the machine, without the leading slash. `*` stands for any run of
+    /// characters but `/`, `**` for any run of folders.
+    File {
+        /// Glob over canonical paths.
+        glob: &'static str,
+        /// Whether `collect` takes it from a live host.
+        live: bool,
+    },
+    /// Output of a command.
+    Command {
+        /// Its plain name: kept as `commands/NAME.txt`.
+        name: &'static str,
+        /// Program and arguments that `collect` runs; read-only. Empty: never run, only read.
+        argv: &'static [&'static str],
+        /// Where sosreport keeps it.
+        sos: &'static [&'static str],
+    },
+}
+
+impl Want {
+    /// A file that `collect` takes too.
+    pub const fn file(glob: &'static str) -> Self {
+        Self::File { glob, live: true }
+    }
+
+    /// A file that is only read when an input has it.
+    pub const fn given(glob: &'static str) -> Self {
+        Self::File { glob, live: false }
+    }
+
+    /// A command with its place in a sosreport.
+    pub const fn command(
+        name: &'static str,
+        argv: &'static [&'static str],
+        sos: &'static [&'static str],
+    ) -> Self {
+        Self::Command { name, argv, sos }
+    }
+
+    /// A command's output that is only read when an input has it.
+    pub const fn output(name: &'static str) -> Self {
+        Self::Command { name, argv: &[], sos: &[] }
+    }
+
+    /// Glob over canonical paths.
+    pub fn glob(&self) -> String {
+        match self {
+            Self::File { glob, .. } => (*glob).to_owned(),
+            Self::Command { name, .. } => format!("commands/{name}.txt"),
+        }
+    }
+}

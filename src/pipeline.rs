@@ -1,0 +1,109 @@
+//! The story: inputs, collected, analyzed, ruled upon, ranked, reported.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use crate::collect::{self, Collected};
+use crate::model::{Fact, Host, Layer, Problem, Stack};
+use crate::rank;
+use crate::report::view::{self, Report, Rules, Stats};
+use crate::rules::{EMBEDDED, Mistake, RuleSet, Scanner, Vocabulary};
+use crate::source::Source;
+use crate::{analyze, evidence};
+
+/// What the program can observe: the names that rules may use.
+pub fn vocabulary() -> &'static Vocabulary {
+    static VOCABULARY: OnceLock<Vocabulary> = OnceLock::new();
+    VOCABULARY.get_or_init(|| {
+        let read = evidence::ALL.iter().flat_map(|s| s.facts);
+        let derived = analyze::ALL.iter().flat_map(|a| a.facts);
+        Vocabulary::new(read.chain(derived).copied(), evidence::RECORDS.iter().copied())
+    })
+}
+
+/// A loaded rule base, ready to diagnose any number of stacks.
+#[derive(Debug)]
+pub struct Doctor {
+    /// The rules.
+    pub rules: RuleSet,
+    scanner: Scanner,
+}
+
+/// One input: a source, and the layer the user says it is.
+pub struct Input {
+    /// Where the evidence is.
+    pub source: Box<dyn Source>,
+    /// `l0=`, `l1=` or `l2=` on the command line.
+    pub layer: Option<Layer>,
+}
+
+/// A patient, examined.
+#[derive(Debug)]
+pub struct Examination {
+    /// Its machines with all facts.
+    pub stack: Stack,
+    /// What went wrong while reading.
+    pub problems: Vec<Problem>,
+    /// How much was read.
+    pub stats: Stats,
+}
+
+impl Doctor {
+    /// Loads the embedded rules and those of `extra`, each a path and a text.
+    ///
+    /// # Errors
+    /// All mistakes in all rule files.
+    pub fn new(extra: &[(String, String)]) -> Result<Self, Vec<Mistake>> {
+        let extra = extra.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        let rules = RuleSet::load(EMBEDDED.iter().copied().chain(extra), vocabulary())?;
+        let scanner = Scanner::new(&rules, vocabulary());
+        Ok(Self { rules, scanner })
+    }
+
+    /// Reads the inputs and derives facts.
+    #[expect(clippy::disallowed_methods, reason = "stats say how long it took")]
+    pub fn examine(&self, inputs: Vec<Input>) -> Examination {
+        let start = Instant::now();
+        let several = inputs.len() > 1;
+        let mut stats = Stats::default();
+        let (mut hosts, mut layers, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        for mut input in inputs {
+            let name = input.source.name().to_owned();
+            let host = Host::new("", Layer::Unknown, &name);
+            let Collected { host, problems: found, stats: read, lines } =
+                collect::collect(input.source.as_mut(), host, &self.scanner);
+            stats.files += read.files;
+            stats.bytes += read.bytes;
+            stats.lines += lines;
+            stats.events += host.events.total();
+            hosts.push(host);
+            layers.push(input.layer);
+            problems.extend(found.into_iter().map(|p| if several { prefixed(p, &name) } else { p }));
+        }
+        let stack = analyze::analyze(hosts, &layers);
+        stats.seconds = (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        Examination { stack, problems, stats }
+    }
+
+    /// Ranks the causes of what was examined.
+    #[expect(clippy::disallowed_methods, reason = "stats say how long it took")]
+    pub fn diagnose(&self, examination: Examination) -> Report {
+        let start = Instant::now();
+        let Examination { stack, problems, mut stats } = examination;
+        let diagnosis = rank::rank(&stack, &self.rules, vocabulary());
+        stats.seconds += (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        let rules = Rules { count: self.rules.len(), digest: self.rules.digest.clone() };
+        view::report(rules, &stack, &diagnosis, problems, stats)
+    }
+}
+
+fn prefixed(problem: Problem, input: &str) -> Problem {
+    Problem { source: format!("{input}: {}", problem.source), what: problem.what }
+}
+
+impl Examination {
+    /// All facts with their hosts, in order.
+    pub fn facts(&self) -> impl Iterator<Item = (&Host, &Fact)> {
+        self.stack.hosts.iter().flat_map(|h| h.facts.iter().map(move |f| (h, f)))
+    }
+}

@@ -1,0 +1,213 @@
+//! A cause, weighed on one host.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use crate::model::{Host, Layer, Stack, Weight};
+use crate::rules::eval::{Answer, Evaluator, Missing, Proof};
+use crate::rules::rule::{CauseRule, Seat, Target};
+use crate::rules::RuleSet;
+
+/// A symptom as seen on a host: what explaining away works on.
+pub(crate) type Seen = (String, usize);
+
+/// A piece of evidence that holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) weight: Weight,
+    pub(crate) says: String,
+    pub(crate) proofs: Vec<Proof>,
+}
+
+/// A symptom that is seen and that the cause explains.
+#[derive(Debug, Clone)]
+pub(crate) struct Symptom {
+    pub(crate) seen: Seen,
+    pub(crate) weight: Weight,
+    pub(crate) proofs: Vec<Proof>,
+    discounted: bool,
+}
+
+/// Evidence that cannot be told, with the weight it could have had.
+#[derive(Debug, Clone)]
+pub(crate) struct Open {
+    pub(crate) weight: i32,
+    pub(crate) missing: BTreeSet<Missing>,
+}
+
+/// Whether what a cause needs is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Needs {
+    Met,
+    Unknown,
+    /// No condition of its own: it needs a symptom that nothing else explains.
+    Symptom,
+}
+
+/// A cause on a host.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate<'r> {
+    pub(crate) rule: &'r CauseRule,
+    pub(crate) focus: usize,
+    pub(crate) layer: Layer,
+    pub(crate) held: Vec<Held>,
+    pub(crate) symptoms: Vec<Symptom>,
+    pub(crate) open: Vec<Open>,
+    needs: Needs,
+}
+
+/// Every cause with every host it can sit on.
+pub(crate) fn seats<'r>(stack: &Stack, set: &'r RuleSet) -> Vec<(&'r CauseRule, usize)> {
+    let mut seats = Vec::new();
+    for rule in set.causes.values() {
+        let hosts = stack.hosts.iter().enumerate().filter(|(_, host)| sits(rule.seat, host));
+        let take = if rule.seat == Seat::Network { 1 } else { usize::MAX };
+        seats.extend(hosts.take(take).map(|(index, _)| (rule, index)));
+    }
+    seats
+}
+
+/// A layer that was not collected can hold only causes that are said to sit there.
+fn sits(seat: Seat, host: &Host) -> bool {
+    match seat {
+        Seat::L0 => matches!(host.layer, Layer::L0 | Layer::Unknown),
+        Seat::L1 => host.layer == Layer::L1 && host.collected(),
+        Seat::L2 => host.layer == Layer::L2 && host.collected(),
+        Seat::Any | Seat::Network => host.collected(),
+    }
+}
+
+impl<'r> Candidate<'r> {
+    /// Weighs a cause on a host; `None` where it is excluded, or nothing speaks for it.
+    pub(crate) fn weigh(
+        evaluator: &Evaluator<'_>,
+        rule: &'r CauseRule,
+        focus: usize,
+    ) -> Option<Self> {
+        let host = evaluator.stack.hosts.get(focus)?;
+        let layer = if rule.seat == Seat::Network { Layer::Network } else { host.layer };
+        let mut open = Vec::new();
+        let needs = match rule.needs.as_ref().map(|c| evaluator.condition(c, focus)) {
+            None => Needs::Symptom,
+            Some(Answer::Yes(_)) => Needs::Met,
+            Some(Answer::No(_)) => return None,
+            Some(Answer::Unknown(missing)) => {
+                open.push(Open { weight: 0, missing });
+                Needs::Unknown
+            }
+        };
+        let mut held = Vec::new();
+        for evidence in &rule.evidence {
+            match evaluator.condition(&evidence.when, focus) {
+                Answer::Yes(_) if evidence.weight == Weight::Excludes => return None,
+                Answer::Yes(proofs) => {
+                    held.push(Held { weight: evidence.weight, says: evidence.says.clone(), proofs });
+                }
+                Answer::No(_) => {}
+                Answer::Unknown(missing) => {
+                    let weight = evidence.weight.decibans().unwrap_or(-30);
+                    open.push(Open { weight, missing });
+                }
+            }
+        }
+        let symptoms = symptoms(evaluator, rule, focus, &mut open);
+        let candidate = Self { rule, focus, layer, held, symptoms, open, needs };
+        candidate.is_open().then_some(candidate)
+    }
+
+    /// Whether anything speaks for it.
+    pub(crate) fn is_open(&self) -> bool {
+        let for_it = self.held.iter().any(|h| h.weight.decibans().is_some_and(|d| d > 0));
+        match self.needs {
+            Needs::Symptom => self.symptoms.iter().any(|s| !s.discounted),
+            Needs::Met | Needs::Unknown => {
+                for_it || self.symptoms.iter().any(|s| !s.discounted) || self.needs == Needs::Met
+            }
+        }
+    }
+
+    /// Whether what it needs is there, so that it may be reported.
+    pub(crate) fn holds(&self) -> bool {
+        match self.needs {
+            Needs::Met => true,
+            Needs::Unknown => false,
+            Needs::Symptom => self.symptoms.iter().any(|s| !s.discounted),
+        }
+    }
+
+    /// Decibans.
+    pub(crate) fn score(&self) -> i32 {
+        let held = self.held.iter().filter_map(|h| h.weight.decibans()).sum::<i32>();
+        let symptoms = self.symptoms.iter().filter(|s| !s.discounted);
+        self.rule.prior + held + symptoms.filter_map(|s| s.weight.decibans()).sum::<i32>()
+    }
+
+    /// Decibans if all that cannot be told spoke for it.
+    pub(crate) fn potential(&self) -> i32 {
+        self.score() + self.open.iter().map(|o| o.weight.max(0)).sum::<i32>()
+    }
+
+    /// Symptoms it explains.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.symptoms.iter().map(|s| &s.seen)
+    }
+
+    /// Discounts symptoms that a better cause explains.
+    pub(crate) fn discount(&mut self, explained: &BTreeSet<Seen>) {
+        for symptom in &mut self.symptoms {
+            symptom.discounted = explained.contains(&symptom.seen);
+        }
+    }
+
+    /// Whether its rule says that it explains the other cause.
+    pub(crate) fn explains_cause(&self, other: &Self) -> bool {
+        self.rule.explains.iter().any(|e| e.target == Target::Cause(other.rule.id.clone()))
+    }
+
+    /// Best first; ties by layer, id and host.
+    pub(crate) fn order(&self) -> (Reverse<i32>, Layer, String, usize) {
+        (Reverse(self.score()), self.layer, self.rule.id.clone(), self.focus)
+    }
+}
+
+/// The symptoms of a rule that are seen on its host or on those it carries.
+fn symptoms(
+    evaluator: &Evaluator<'_>,
+    rule: &CauseRule,
+    focus: usize,
+    open: &mut Vec<Open>,
+) -> Vec<Symptom> {
+    let mut symptoms = Vec::new();
+    for explains in &rule.explains {
+        let Target::Symptom(id) = &explains.target else { continue };
+        let mut unknown = BTreeSet::new();
+        let before = symptoms.len();
+        for host in carried(evaluator.stack, focus) {
+            match evaluator.symptom(id, &explains.filter, host) {
+                Answer::Yes(proofs) => symptoms.push(Symptom {
+                    seen: (id.clone(), host),
+                    weight: explains.weight,
+                    proofs,
+                    discounted: false,
+                }),
+                Answer::No(_) => {}
+                Answer::Unknown(missing) => unknown.extend(missing),
+            }
+        }
+        if symptoms.len() == before && !unknown.is_empty() {
+            open.push(Open { weight: explains.weight.decibans().unwrap_or(0), missing: unknown });
+        }
+    }
+    symptoms
+}
+
+/// A host and the hosts above it: a cause below shows in what it carries.
+fn carried(stack: &Stack, focus: usize) -> Vec<usize> {
+    let layer = stack.hosts.get(focus).map_or(Layer::Unknown, |h| h.layer);
+    let above = |host: &Host| match layer {
+        Layer::L0 => matches!(host.layer, Layer::L1 | Layer::L2),
+        Layer::L1 => host.layer == Layer::L2,
+        _ => false,
+    };
+    (0..stack.hosts.len()).filter(|i| *i == focus || above(&stack.hosts[*i])).collect()
+}

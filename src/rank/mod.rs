@@ -1,0 +1,75 @@
+//! Ranking: the fewest root causes that explain what is seen, best first.
+//!
+//! A cause is weighed per host it can sit on. Its score, in decibans, is its prior, plus the
+//! weights of the evidence that holds, plus the weights of the symptoms it explains that are seen.
+//! The highest is taken, what it explains counts as explained, and the rest is scored again with
+//! those symptoms discounted ([`explain_away`]); a cause that a taken one explains becomes its
+//! consequence. Order is by score, then layer, then id: the same for any number of threads.
+
+mod candidate;
+mod next;
+mod view;
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+
+use candidate::{Candidate, Seen};
+
+use crate::model::{Diagnosis, Stack};
+use crate::rules::eval::Evaluator;
+use crate::rules::{RuleSet, Vocabulary};
+
+/// From this score on (confidence 0.5) a cause is reported.
+const REPORTED: i32 = 0;
+/// From this score on (confidence 0.2) it is suspected.
+const SUSPECTED: i32 = -6;
+
+/// Ranks the causes of a stack.
+pub fn rank(stack: &Stack, set: &RuleSet, vocabulary: &Vocabulary) -> Diagnosis {
+    let evaluator = Evaluator::new(stack, set, vocabulary);
+    let seats = candidate::seats(stack, set);
+    let candidates: Vec<Candidate<'_>> = seats
+        .into_par_iter()
+        .filter_map(|(rule, focus)| Candidate::weigh(&evaluator, rule, focus))
+        .collect();
+    let taken = explain_away(candidates);
+    view::diagnosis(stack, set, vocabulary, &taken)
+}
+
+/// Candidates in three piles, each in its final order.
+pub(crate) struct Taken<'r> {
+    /// Reported, with the ids of the causes that became consequences of each.
+    pub(crate) causes: Vec<(Candidate<'r>, Vec<Candidate<'r>>)>,
+    /// Not reported: suspected, undetermined or neither.
+    pub(crate) rest: Vec<Candidate<'r>>,
+}
+
+/// Takes the best, discounts what it explains, and goes on.
+fn explain_away(mut open: Vec<Candidate<'_>>) -> Taken<'_> {
+    let mut explained: BTreeSet<Seen> = BTreeSet::new();
+    let mut causes: Vec<(Candidate<'_>, Vec<Candidate<'_>>)> = Vec::new();
+    loop {
+        for candidate in &mut open {
+            candidate.discount(&explained);
+        }
+        open.sort_by_key(Candidate::order);
+        let Some(index) = open.iter().position(|c| c.holds() && c.score() >= REPORTED) else { break };
+        let best = open.remove(index);
+        let parent = causes.iter().position(|(cause, _)| cause.explains_cause(&best));
+        explained.extend(best.seen().cloned());
+        match parent {
+            Some(parent) => causes[parent].1.push(best),
+            None => {
+                let (consequences, others) =
+                    causes.into_iter().partition(|(cause, _)| best.explains_cause(cause));
+                causes = others;
+                let below = consequences.into_iter().flat_map(|(c, more)| [vec![c], more].concat());
+                causes.push((best, below.collect()));
+            }
+        }
+    }
+    causes.sort_by_key(|(cause, _)| cause.order());
+    open.retain(|c| c.is_open());
+    Taken { causes, rest: open }
+}

@@ -1,0 +1,331 @@
+//! The host the program runs on: its files, and the output of read-only commands.
+//!
+//! Everything that was asked for gets an entry in the manifest, with the reason where it is
+//! missing. Nothing here can hang the program: files are regular ones only, commands have a time
+//! limit and are killed with their children.
+//!
+//! `commands/kvm-probe.txt` is written by the program itself, since no command tells whether
+//! `/dev/kvm` can be opened: `open=ok`, or `open=errno N TEXT`. The version of the KVM API is not
+//! asked for: that takes an ioctl, hence unsafe code; it has been 12 since Linux 2.6.22.
+
+#![expect(clippy::disallowed_methods, reason = "source/ is the only reader of the outside")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+
+use super::limits;
+use super::manifest::{Manifest, ManifestEntry, Tool, VERSION};
+use super::memory::Memory;
+use crate::model::{Gap, Layer, Want};
+
+mod command;
+mod files;
+
+use command::Outcome;
+
+/// Path of the probe's output.
+const PROBE: &str = "commands/kvm-probe.txt";
+/// Commands that run at once: they mostly wait.
+const THREADS: usize = 8;
+
+/// How to collect.
+#[derive(Debug, Clone)]
+pub struct LiveOptions {
+    /// Root of the machine's tree. Commands are only run where it is `/`.
+    pub root: PathBuf,
+    /// Whether commands are run.
+    pub commands: bool,
+    /// Time limit of one command.
+    pub timeout: Duration,
+    /// Time limit of all commands together.
+    pub deadline: Duration,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+            commands: true,
+            timeout: Duration::from_secs(10),
+            deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What was collected from a live host.
+#[derive(Debug, Clone, Default)]
+pub struct Collected {
+    /// Content by canonical path.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// All that was asked for, by path.
+    pub manifest: Vec<ManifestEntry>,
+    /// What is missing: the same that the manifest says.
+    pub gaps: Vec<Gap>,
+    /// When, in seconds since the Unix epoch.
+    pub taken: u64,
+    /// The layer of the host, where the caller knows it; goes into the manifest.
+    pub layer: Option<Layer>,
+}
+
+impl Collected {
+    /// `manifest.json`.
+    pub fn manifest_json(&self, host: &str, time: &str) -> Vec<u8> {
+        let manifest = Manifest {
+            manifest_version: VERSION,
+            tool: Tool {
+                name: env!("CARGO_PKG_NAME").to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            host: host.to_owned(),
+            layer: self.layer.map(|l| l.to_string().to_ascii_lowercase()),
+            time: time.to_owned(),
+            files: self.manifest.clone(),
+        };
+        let mut json = serde_json::to_vec_pretty(&manifest).expect("strings and numbers only");
+        json.push(b'\n');
+        json
+    }
+
+    /// A source that equals the bundle that [`bundle::write`](super::bundle::write) would write.
+    pub fn source(&self, host: &str, time: &str) -> Memory {
+        let mut files = self.files.clone();
+        files.insert("manifest.json".to_owned(), self.manifest_json(host, time));
+        Memory::new(host, files)
+    }
+
+    fn add(&mut self, mut item: Item) {
+        let total: usize = self.files.values().map(Vec::len).sum();
+        if let Some(bytes) = item.bytes.take_if(|b| total + b.len() > limits::LIVE_TOTAL) {
+            item.entry.truncated = true;
+            let what = format!("cut off: {} bytes more than are kept", bytes.len());
+            item.entry.missing.get_or_insert(what);
+        }
+        if let Some(bytes) = item.bytes {
+            item.entry.size = bytes.len() as u64;
+            item.entry.sha256 = hex(&Sha256::digest(&bytes));
+            self.files.insert(item.entry.path.clone(), bytes);
+        }
+        self.gaps.extend(item.entry.gap());
+        self.manifest.push(item.entry);
+    }
+}
+
+/// One thing that was asked for.
+#[derive(Debug, Default)]
+struct Item {
+    entry: ManifestEntry,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Item {
+    fn missing(path: &str, source: &str, why: impl Into<String>) -> Self {
+        Self {
+            entry: ManifestEntry {
+                path: path.to_owned(),
+                source: source.to_owned(),
+                missing: Some(why.into()),
+                ..ManifestEntry::default()
+            },
+            bytes: None,
+        }
+    }
+
+    fn of(path: String, source: String, outcome: Outcome) -> Self {
+        Self {
+            entry: ManifestEntry {
+                path,
+                source,
+                exit_status: outcome.status,
+                missing: outcome.missing,
+                truncated: outcome.truncated,
+                ..ManifestEntry::default()
+            },
+            bytes: outcome.bytes,
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut out, b| {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}
+
+/// Collects what the wants ask for. `progress` is told each name as it is begun.
+pub fn collect(
+    wants: &[Want],
+    options: &LiveOptions,
+    progress: &(dyn Fn(&str) + Sync),
+) -> Collected {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let mut collected = Collected { taken: now, ..Collected::default() };
+    let mut seen = BTreeSet::new();
+    for glob in file_globs(wants) {
+        progress(glob);
+        for item in files::read(&options.root, glob) {
+            if seen.insert(item.entry.path.clone()) {
+                collected.add(item);
+            }
+        }
+    }
+    if seen.insert(PROBE.to_owned()) {
+        collected.add(probe(options));
+    }
+    for item in run_all(wants, options, progress) {
+        if seen.insert(item.entry.path.clone()) {
+            collected.add(item);
+        }
+    }
+    collected.manifest.sort_by(|a, b| a.path.cmp(&b.path));
+    collected.gaps.sort();
+    collected
+}
+
+fn file_globs(wants: &[Want]) -> BTreeSet<&'static str> {
+    wants
+        .iter()
+        .filter_map(|want| match want {
+            Want::File { glob, live: true } => Some(*glob),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether `/dev/kvm` can be opened, as the user that runs the program.
+fn probe(options: &LiveOptions) -> Item {
+    let device = options.root.join("dev/kvm");
+    let text = match OpenOptions::new().read(true).write(true).open(&device) {
+        Ok(_) => "open=ok\n".to_owned(),
+        Err(error) => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            format!("open=errno {} {text}\n", error.raw_os_error().unwrap_or(0))
+        }
+    };
+    let source = format!("open {}", device.display());
+    let outcome = Outcome { bytes: Some(text.into_bytes()), ..Outcome::default() };
+    Item::of(PROBE.to_owned(), source, outcome)
+}
+
+/// A command to run.
+struct Job {
+    path: String,
+    argv: Vec<String>,
+}
+
+impl Job {
+    fn new(name: &str, argv: &[&str]) -> Self {
+        let argv = argv.iter().map(|a| (*a).to_owned()).collect();
+        Self { path: format!("commands/{name}.txt"), argv }
+    }
+
+    fn line(&self) -> String {
+        self.argv.join(" ")
+    }
+}
+
+fn run_all(wants: &[Want], options: &LiveOptions, progress: &(dyn Fn(&str) + Sync)) -> Vec<Item> {
+    let mut by_name = BTreeMap::new();
+    for want in wants {
+        if let Want::Command { name, argv, .. } = want
+            && !argv.is_empty()
+            && !name.contains('*')
+        {
+            by_name.entry(*name).or_insert(*argv);
+        }
+    }
+    let jobs: Vec<Job> = by_name.into_iter().map(|(name, argv)| Job::new(name, argv)).collect();
+    let why = if !options.commands {
+        Some("not collected: running commands was not asked for")
+    } else if options.root.as_os_str() != "/" {
+        Some("not collected: commands are only run where the root is /")
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        return jobs.iter().map(|j| Item::missing(&j.path, &j.line(), why)).collect();
+    }
+    let until = Instant::now() + options.deadline;
+    let mut items = run_jobs(&jobs, options, until, progress);
+    let domains = domains(wants, options, until, &mut items);
+    items.extend(run_jobs(&domains, options, until, progress));
+    items
+}
+
+fn run_jobs(
+    jobs: &[Job],
+    options: &LiveOptions,
+    until: Instant,
+    progress: &(dyn Fn(&str) + Sync),
+) -> Vec<Item> {
+    let (next, items) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS.min(jobs.len()) {
+            scope.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    progress(&job.line());
+                    let item = run(job, options, until);
+                    items.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(item);
+                }
+            });
+        }
+    });
+    items.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn run(job: &Job, options: &LiveOptions, until: Instant) -> Item {
+    let left = until.saturating_duration_since(Instant::now());
+    let name = job.path.rsplit('/').next().unwrap_or_default();
+    let keep_end = name.starts_with("dmesg") || name.starts_with("journalctl");
+    let outcome = if left.is_zero() {
+        Outcome {
+            missing: Some("timed out: no time was left for it".to_owned()),
+            ..Outcome::default()
+        }
+    } else {
+        command::run(&job.argv, options.timeout.min(left), keep_end)
+    };
+    Item::of(job.path.clone(), job.line(), outcome)
+}
+
+/// The domains whose XML is dumped, if anybody wants it.
+fn domains(
+    wants: &[Want],
+    options: &LiveOptions,
+    until: Instant,
+    items: &mut Vec<Item>,
+) -> Vec<Job> {
+    const LIST: &[&str] = &["virsh", "-r", "list", "--all", "--name"];
+    let wanted =
+        |w: &Want| matches!(w, Want::Command { name, .. } if name.starts_with("virsh-dumpxml"));
+    if !wants.iter().any(wanted) {
+        return Vec::new();
+    }
+    let list = run(&Job::new("virsh-dumpxml", LIST), options, until);
+    if list.entry.missing.is_some() {
+        items.push(Item { bytes: None, ..list });
+        return Vec::new();
+    }
+    let text = String::from_utf8_lossy(list.bytes.as_deref().unwrap_or_default()).into_owned();
+    let names = || text.lines().map(str::trim).filter(|n| !n.is_empty());
+    let good = list.entry.exit_status == Some(0);
+    if good && names().count() > limits::DOMAINS {
+        let why = format!("cut off: only the first {} domains are dumped", limits::DOMAINS);
+        items.push(Item::missing("commands/virsh-dumpxml.txt", &LIST.join(" "), why));
+    }
+    let job = |name: &str| {
+        let file = name.replace(['/', '\0'], "_");
+        let argv = ["virsh", "-r", "dumpxml", "--domain", name];
+        Job::new(&format!("virsh-dumpxml-{file}"), &argv)
+    };
+    names().filter(|_| good).take(limits::DOMAINS).map(job).collect()
+}

@@ -1,0 +1,217 @@
+//! A file's bytes, decompressed on a thread of their own and counted.
+
+#![expect(clippy::disallowed_methods, reason = "source/ is the only reader of the outside")]
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::codec::Codec;
+use super::limits::{Limits, size};
+
+/// Bytes that are handed from thread to thread at once.
+const CHUNK: usize = 256 << 10;
+/// Chunks that may wait: decompression and analysis overlap, memory stays bounded.
+const AHEAD: usize = 8;
+
+/// Opens `path` and undoes `codec`; expansion beyond `limits` ends the stream with an error.
+pub(super) fn open(path: &Path, codec: Codec, limits: Limits) -> io::Result<Metered> {
+    let file = File::open(path)?;
+    let meter = Rc::new(Meter::new(limits));
+    let inner: Box<dyn Read> = if codec == Codec::Plain {
+        Box::new(io::BufReader::with_capacity(CHUNK, file))
+    } else {
+        let counted = Counted { inner: file, read: Arc::clone(&meter.packed) };
+        Box::new(Ahead::start(codec, counted))
+    };
+    Ok(Metered { inner, meter, packed: codec != Codec::Plain })
+}
+
+/// Counts what is read from the file.
+struct Counted {
+    inner: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buf)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Reads ahead on a thread of its own.
+struct Ahead {
+    chunks: Receiver<io::Result<Vec<u8>>>,
+    chunk: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Ahead {
+    fn start(codec: Codec, packed: Counted) -> Self {
+        let (sender, chunks) = sync_channel(AHEAD);
+        thread::spawn(move || {
+            pump(&mut codec.decode(io::BufReader::with_capacity(CHUNK, packed)), &sender);
+        });
+        Self { chunks, chunk: Vec::new(), at: 0, ended: false }
+    }
+}
+
+/// Sends chunks until the end (an empty chunk) or an error; stops when nobody listens any more.
+fn pump(reader: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let result = (&mut *reader).take(CHUNK as u64).read_to_end(&mut chunk);
+        let ended = chunk.is_empty();
+        let sent = match result {
+            Ok(_) => sender.send(Ok(chunk)).is_ok() && !ended,
+            // What came before the error is good.
+            Err(error) => {
+                (ended || sender.send(Ok(chunk)).is_ok()) && sender.send(Err(error)).is_err()
+            }
+        };
+        if !sent {
+            return;
+        }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() && !self.ended {
+            self.at = 0;
+            self.chunk.clear();
+            match self.chunks.recv() {
+                Ok(Ok(chunk)) => {
+                    self.ended = chunk.is_empty();
+                    self.chunk = chunk;
+                }
+                Ok(Err(error)) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+                // The thread ended without a word: the decoder panicked.
+                Err(_) => {
+                    self.ended = true;
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "the decoder failed"));
+                }
+            }
+        }
+        let rest = self.chunk.get(self.at..).unwrap_or_default();
+        let n = rest.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..n), rest.get(..n)) {
+            to.copy_from_slice(from);
+        }
+        self.at += n;
+        Ok(n)
+    }
+}
+
+/// What is known of a stream while another holds its reader.
+pub(super) struct Meter {
+    limits: Limits,
+    packed: Arc<AtomicU64>,
+    read: Cell<u64>,
+    budget: Cell<Option<u64>>,
+    zeros: Cell<u64>,
+    breach: RefCell<Option<String>>,
+}
+
+impl Meter {
+    fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            packed: Arc::new(AtomicU64::new(0)),
+            read: Cell::new(0),
+            budget: Cell::new(None),
+            zeros: Cell::new(0),
+            breach: RefCell::new(None),
+        }
+    }
+
+    /// From now on no more than this may be read; `None` lifts the bound.
+    pub(super) fn budget(&self, bytes: Option<u64>) {
+        self.budget.set(bytes);
+    }
+
+    /// The limit that ended the stream.
+    pub(super) fn breach(&self) -> Option<String> {
+        self.breach.borrow().clone()
+    }
+
+    /// How many of the bytes read last were zero.
+    pub(super) fn zeros(&self) -> u64 {
+        self.zeros.get()
+    }
+
+    fn check(&self, packed: bool) -> Result<(), String> {
+        let (read, limits) = (self.read.get(), &self.limits);
+        if self.budget.get() == Some(0) {
+            return Err(format!("member names of more than {}", size(limits.header)));
+        }
+        if !packed {
+            return if read < limits.plain {
+                Ok(())
+            } else {
+                Err(format!("more than {}", size(limits.plain)))
+            };
+        }
+        if read >= limits.total {
+            return Err(format!("it expands to more than {}", size(limits.total)));
+        }
+        // The decoder's thread reads ahead, so this errs towards patience.
+        let from = self.packed.load(Ordering::Relaxed).max(1);
+        if read >= limits.ratio_from && read / from >= limits.ratio {
+            return Err(format!("it expands more than {} times", limits.ratio));
+        }
+        Ok(())
+    }
+
+    fn count(&self, bytes: &[u8]) {
+        let n = bytes.len() as u64;
+        self.read.set(self.read.get().saturating_add(n));
+        self.budget.set(self.budget.get().map(|b| b.saturating_sub(n)));
+        let tail = bytes.iter().rev().take_while(|b| **b == 0).count() as u64;
+        self.zeros.set(if tail == n { self.zeros.get().saturating_add(n) } else { tail });
+    }
+}
+
+/// A stream that keeps to its limits.
+pub(super) struct Metered {
+    inner: Box<dyn Read>,
+    meter: Rc<Meter>,
+    packed: bool,
+}
+
+impl Metered {
+    /// The stream's counters.
+    pub(super) fn meter(&self) -> Rc<Meter> {
+        Rc::clone(&self.meter)
+    }
+}
+
+impl Read for Metered {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Err(breach) = self.meter.check(self.packed) {
+            self.meter.breach.borrow_mut().get_or_insert(breach.clone());
+            return Err(io::Error::other(breach));
+        }
+        let most = self
+            .meter
+            .budget
+            .get()
+            .map_or(buf.len(), |b| usize::try_from(b).unwrap_or(usize::MAX).min(buf.len()));
+        let buf = buf.get_mut(..most).unwrap_or_default();
+        let read = self.inner.read(buf)?;
+        self.meter.count(buf.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
