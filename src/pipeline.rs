@@ -7,7 +7,7 @@ use crate::collect::{self, Collected};
 use crate::model::{Fact, Host, Layer, Problem, Stack};
 use crate::rank;
 use crate::report::view::{self, Report, Rules, Stats};
-use crate::rules::{EMBEDDED, Mistake, RuleSet, Scanner, Vocabulary};
+use crate::rules::{Care, EMBEDDED, Mistake, RuleSet, Scanner, Vocabulary};
 use crate::source::Source;
 use crate::{analyze, evidence};
 
@@ -53,9 +53,9 @@ impl Doctor {
     ///
     /// # Errors
     /// All mistakes in all rule files.
-    pub fn new(extra: &[(String, String)]) -> Result<Self, Vec<Mistake>> {
+    pub fn new(extra: &[(String, String)], care: Care) -> Result<Self, Vec<Mistake>> {
         let extra = extra.iter().map(|(path, text)| (path.as_str(), text.as_str()));
-        let rules = RuleSet::load(EMBEDDED.iter().copied().chain(extra), vocabulary())?;
+        let rules = RuleSet::load(EMBEDDED.iter().copied().chain(extra), vocabulary(), care)?;
         let scanner = Scanner::new(&rules, vocabulary());
         Ok(Self { rules, scanner })
     }

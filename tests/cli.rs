@@ -12,7 +12,7 @@ fn a_healthy_host_has_no_cause_and_status_0() {
 
 #[test]
 fn the_answer_stands_first_and_the_remedy_fits() {
-    let input = bundle("l1-nested-off");
+    let input = bundle("nested-off");
     let output = run(["analyze", input.to_str().expect("UTF-8")]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1));
@@ -23,8 +23,8 @@ fn the_answer_stands_first_and_the_remedy_fits() {
 
 #[test]
 fn layers_that_are_named_win() {
-    let l0 = format!("l0={}", bundle("l1-nested-off/../l0-healthy").display());
-    let l1 = format!("l1={}", bundle("l1-nested-off").display());
+    let l0 = format!("l0={}", bundle("nested-off/l0").display());
+    let l1 = format!("l1={}", bundle("nested-off/l1").display());
     let output = run(["analyze", &l1, &l0, "--format", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let layers: Vec<_> = report["hosts"].as_array().expect("a list").iter().map(|h| h["layer"].as_str().unwrap_or("").to_owned()).collect();
@@ -45,7 +45,7 @@ fn explain_knows_causes_symptoms_and_facts() {
 
 #[test]
 fn the_report_keeps_the_published_shape() {
-    let report = report(&bundle("l1-nested-off"));
+    let report = report(&bundle("nested-off"));
     let keys = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().expect("a map").keys().cloned().collect()
     };
@@ -66,7 +66,7 @@ fn the_report_keeps_the_published_shape() {
 #[test]
 fn collecting_another_root_runs_no_command_and_bundles_what_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
-    let root = bundle("l1-nested-off");
+    let root = bundle("kvm-permission");
     let out = folder.path().to_str().expect("UTF-8");
     let output = run(["collect", "--root", root.to_str().expect("UTF-8"), "--bundle", out, "--format", "json"]);
     let live: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e} {}", stderr(&output)));

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::support::{bundle, bzip2, causes, gzip, report, run, tar, xz, zstd};
 
-const BUNDLE: &str = "l1-nested-off";
+const BUNDLE: &str = "nested-off";
 
 /// A report without what legitimately differs: statistics and the input's own path.
 fn comparable(mut report: Json) -> String {

@@ -28,7 +28,7 @@ fn an_empty_directory_is_no_healthy_machine() {
 #[test]
 fn a_truncated_archive_gives_what_is_readable_and_one_problem() {
     let folder = tempfile::tempdir().expect("a folder");
-    let whole = gzip(&tar(&bundle("l1-nested-off"), "top"));
+    let whole = gzip(&tar(&bundle("nested-off"), "top"));
     let path = folder.path().join("cut.tar.gz");
     fs::write(&path, &whole[..whole.len() * 9 / 10]).expect("a file");
     let report = report(&path);
@@ -52,7 +52,7 @@ fn a_binary_file_named_syslog_is_a_problem_and_no_log() {
 
 #[test]
 fn an_unreadable_input_does_not_lose_the_readable_one() {
-    let input = bundle("l1-nested-off");
+    let input = bundle("nested-off");
     let output = run(["analyze", "/no/such/file", input.to_str().expect("UTF-8"), "--format", "json"]);
     assert!(stderr(&output).contains("/no/such/file"));
     assert_eq!(output.status.code(), Some(1));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use nestdoctor::pipeline::{Doctor, vocabulary};
+use nestdoctor::rules::Care;
 use nestdoctor::{analyze, evidence};
 
 #[test]
@@ -36,7 +37,7 @@ fn every_kind_of_evidence_is_in_the_table() {
 
 #[test]
 fn every_rule_has_its_proof() {
-    let doctor = Doctor::new(&[]).unwrap_or_else(|m| {
+    let doctor = Doctor::new(&[], Care::Thorough).unwrap_or_else(|m| {
         panic!("{}", m.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     });
     assert!(doctor.rules.causes.len() >= 41, "the first set has 41 causes");

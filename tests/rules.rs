@@ -5,11 +5,12 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Failed, Trial as Test};
 use nestdoctor::pipeline::Doctor;
+use nestdoctor::rules::Care;
 use nestdoctor::trial::trials;
 
 fn doctor() -> &'static Doctor {
     static DOCTOR: OnceLock<Doctor> = OnceLock::new();
-    DOCTOR.get_or_init(|| match Doctor::new(&[]) {
+    DOCTOR.get_or_init(|| match Doctor::new(&[], Care::Thorough) {
         Ok(doctor) => doctor,
         Err(mistakes) => {
             let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();

@@ -113,9 +113,16 @@ fn nested_off(host: &Host) -> Option<Fact> {
         Some("amd" | "hygon") => "kvm_amd",
         _ => "kvm_intel",
     });
-    let options = host.facts.all("modprobe.nested");
-    let fact = options.iter().find(|f| f.instance.as_deref() == Some(module))?;
+    let options = host.facts.all("modprobe.nested").iter();
+    let options = options.filter(|f| f.instance.as_deref() == Some(module));
+    // modprobe reads files in the order of their base names, whatever folder they are in
+    // (modprobe.d(5)), and the kernel takes the last value of a parameter.
+    let fact = options.max_by_key(|f| (base_name(&f.origin.source).to_owned(), f.origin.line))?;
     Some(derived("modprobe.nested_off", Value::Bool(fact.value == Value::Bool(false)), &fact.origin))
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -158,6 +165,21 @@ mod tests {
         let host = host(&[("cpu.virt", None, Value::Bool(true))]);
         assert_eq!(host.facts.bool("kvm.loaded"), None);
         assert_eq!(host.facts.bool("virt.flag"), Some(true));
+    }
+
+    #[test]
+    fn the_last_modprobe_file_wins() {
+        let mut host = host(&[("kvm.vendor_module", None, Value::text("kvm_intel"))]);
+        let files = [("etc/modprobe.d/10-kvm.conf", false), ("usr/lib/modprobe.d/50-kvm.conf", true)];
+        for (file, nested) in files {
+            host.facts.add(Fact {
+                name: "modprobe.nested",
+                instance: Some("kvm_intel".into()),
+                value: Value::Bool(nested),
+                origin: Origin::new(file, Some(1), ""),
+            });
+        }
+        assert_eq!(nested_off(&host).map(|f| f.value), Some(Value::Bool(false)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::args::Common;
 use super::output;
 use crate::model::Layer;
 use crate::pipeline::{Doctor, Input};
-use crate::rules::Mistake;
+use crate::rules::{Care, Mistake};
 use crate::source::{self, SourceError};
 
 /// Sets the number of threads.
@@ -20,7 +20,8 @@ pub(super) fn threads(common: &Common) -> anyhow::Result<()> {
 
 /// Loads the rules; mistakes are printed, all of them.
 pub(super) fn doctor(common: &Common) -> anyhow::Result<Doctor> {
-    match load(common)? {
+    let care = if common.rules.is_empty() { Care::Quick } else { Care::Thorough };
+    match load(common, care)? {
         Ok(doctor) => Ok(doctor),
         Err(mistakes) => {
             mistakes.iter().for_each(|m| output::message(&m.to_string()));
@@ -30,12 +31,15 @@ pub(super) fn doctor(common: &Common) -> anyhow::Result<Doctor> {
 }
 
 /// Loads the rules; the inner result holds their mistakes.
-pub(super) fn load(common: &Common) -> anyhow::Result<Result<Doctor, Vec<Mistake>>> {
+pub(super) fn load(
+    common: &Common,
+    care: Care,
+) -> anyhow::Result<Result<Doctor, Vec<Mistake>>> {
     let mut files = Vec::new();
     for dir in &common.rules {
         read_rules(dir, &mut files)?;
     }
-    Ok(Doctor::new(&files))
+    Ok(Doctor::new(&files, care))
 }
 
 #[expect(clippy::disallowed_methods, reason = "cli/ reads the user's rule files")]

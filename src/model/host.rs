@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::event::Events;
-use super::fact::Facts;
+use super::fact::{Facts, Value};
 use super::gap::{Gap, GapReason};
 use super::log::Writer;
 
@@ -98,9 +98,14 @@ impl Host {
         !self.source.is_empty()
     }
 
-    /// Its own name, as far as it is known.
+    /// Its own name, as far as it is known: as it is configured before as `uname` prints it.
     pub fn name(&self) -> &str {
-        self.facts.text("host.name").unwrap_or("")
+        let names = self.facts.all("host.name");
+        let configured = names.iter().find(|f| f.origin.source.contains("hostname"));
+        match configured.or(names.first()).map(|f| &f.value) {
+            Some(Value::Text(name)) => name,
+            _ => "",
+        }
     }
 }
 

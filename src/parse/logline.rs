@@ -67,8 +67,10 @@ fn priority(line: &str) -> &str {
 
 /// `[    1.234567] `, `[    1.234567][ T123] ` or, with deltas, `[  +0.000012] `.
 fn boot_stamp(input: &str) -> IResult<&str, Option<Stamp>> {
-    let since_boot = map(time::seconds, |micros| Some(Stamp::Boot(micros)));
-    let delta = value(None, (char('+'), time::seconds));
+    // A shell prints jobs as `[1] 4711 aborted`: only with a fraction is it a time.
+    let time = || recognize((time::number(1, 12), char('.'), time::number(1, 9)));
+    let since_boot = map(time().and_then(time::seconds), |micros| Some(Stamp::Boot(micros)));
+    let delta = value(None, (char('+'), time()));
     let (rest, stamp) =
         delimited((char('['), space0), alt((delta, since_boot)), char(']')).parse(input)?;
     let id = (space0, one_of("TC"), time::number(1, 10));

@@ -7,7 +7,6 @@ use super::condition::{Condition, Scope};
 use super::load::{Mistake, RuleSet, Vocabulary};
 use super::node::Position;
 use super::rule::{CauseRule, Symptom, SymptomTest, Target};
-use super::scan::required_literals;
 use super::text;
 use crate::model::suggest::nearest;
 
@@ -35,7 +34,7 @@ impl Checker<'_> {
         match &symptom.test {
             SymptomTest::Log(signature) => {
                 for regex in &signature.any {
-                    if required_literals(regex.as_str()).is_none() {
+                    if regex.required_literals().is_none() {
                         let what = format!(
                             "`{regex}` needs a literal of at least 4 bytes, or it slows every scan"
                         );

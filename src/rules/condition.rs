@@ -16,10 +16,9 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use regex::Regex;
-
 use super::load::Vocabulary;
 use super::node::{Node, Position, Yaml};
+use super::pattern::Pattern;
 use super::read::{Map, Reader};
 use crate::model::{FactDef, Kind, Value, Version};
 
@@ -83,7 +82,7 @@ pub enum Op {
     /// Contains none of these words.
     Lacks(Vec<String>),
     /// Matches the regex (unanchored, ASCII case ignored).
-    Matches(Regex),
+    Matches(Pattern),
     /// Compares as asked.
     Compare(Comparison, Value),
 }
@@ -147,7 +146,7 @@ pub struct Temporal {
 
 /// Regexes over named fields; all must match.
 #[derive(Debug, Clone, Default)]
-pub struct Filter(pub BTreeMap<String, Regex>);
+pub struct Filter(pub BTreeMap<String, Pattern>);
 
 impl Filter {
     /// Whether an event's fields pass.
@@ -287,26 +286,18 @@ fn read_value(reader: &mut Reader<'_>, def: &FactDef, node: &Node) -> Option<Val
     value
 }
 
-/// Reads a regex; ASCII case is ignored, as kernels change it between versions.
-pub fn read_regex(reader: &mut Reader<'_>, node: &Node) -> Option<Regex> {
+/// Reads a regex.
+pub fn read_regex(reader: &mut Reader<'_>, node: &Node) -> Option<Pattern> {
     let text = reader.text(node, "a regex")?;
-    match compile(&text) {
-        Ok(regex) => Some(regex),
-        Err(e) => {
-            let what = e.to_string();
-            let what = what.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            reader.mistake(node.at, format!("bad regex: {what}"));
-            None
-        }
+    let pattern = Pattern::new(&text);
+    if let Err(what) = &pattern {
+        reader.mistake(node.at, format!("bad regex: {what}"));
     }
-}
-
-/// Compiles a pattern of a rule.
-///
-/// # Errors
-/// The regex crate's, for bad syntax or a pattern that compiles to more than 1 MiB.
-pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern).case_insensitive(true).size_limit(1 << 20).build()
+    let pattern = pattern.ok()?;
+    if reader.thorough() && pattern.regex().is_none() {
+        reader.mistake(node.at, format!("`{text}` is too large a regex"));
+    }
+    Some(pattern)
 }
 
 /// Reads `where:`, a map from field to regex.

@@ -2,6 +2,7 @@
 //!
 //! * [`node`]: YAML as a tree with positions (the only user of the YAML crate)
 //! * [`read`]: reading maps and lists, collecting every mistake instead of stopping at the first
+//! * [`pattern`]: regexes, compiled when they are first used, and the literals they need
 //! * [`rule`]: what a rule is
 //! * [`condition`]: the three-valued condition language
 //! * [`load`]: files to a checked [`RuleSet`]
@@ -17,6 +18,7 @@ pub mod condition;
 pub mod eval;
 pub mod load;
 pub mod node;
+pub mod pattern;
 pub mod read;
 pub mod rule;
 pub mod scan;
@@ -24,7 +26,8 @@ pub mod text;
 
 pub use condition::{Condition, Scope};
 pub use eval::{Answer, Missing, Proof};
-pub use load::{Mistake, RuleSet, Vocabulary};
+pub use load::{Care, Mistake, RuleSet, Vocabulary};
+pub use pattern::Pattern;
 pub use rule::{CauseRule, Symptom, SymptomTest};
 pub use scan::Scanner;
 

@@ -1,6 +1,6 @@
 //! Reads nodes into rules and collects every mistake with its position.
 
-use super::load::Mistake;
+use super::load::{Care, Mistake};
 use super::node::{Node, Position, Yaml};
 use crate::model::suggest::nearest;
 
@@ -8,14 +8,20 @@ use crate::model::suggest::nearest;
 #[derive(Debug)]
 pub struct Reader<'f> {
     file: &'f str,
+    care: Care,
     /// Found so far.
     pub mistakes: Vec<Mistake>,
 }
 
 impl<'f> Reader<'f> {
     /// A reader of a file.
-    pub fn new(file: &'f str) -> Self {
-        Self { file, mistakes: Vec::new() }
+    pub fn new(file: &'f str, care: Care) -> Self {
+        Self { file, care, mistakes: Vec::new() }
+    }
+
+    /// Whether everything is to be checked now that could be left to its first use.
+    pub fn thorough(&self) -> bool {
+        self.care == Care::Thorough
     }
 
     /// The file's path.

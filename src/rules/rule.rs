@@ -1,10 +1,9 @@
 //! What a rule is, once it is read.
 
-use regex::Regex;
-
 use super::case::Case;
 use super::condition::{Condition, Filter};
 use super::node::Position;
+use super::pattern::Pattern;
 use crate::model::{Severity, Weight, Writer};
 
 /// Something that can be observed: a log signature, a record, or a predicate on facts.
@@ -44,9 +43,9 @@ pub struct Signature {
     /// Who can have written it.
     pub writers: Vec<Writer>,
     /// One of these must match the message. Named groups become fields.
-    pub any: Vec<Regex>,
+    pub any: Vec<Pattern>,
     /// None of these may match.
-    pub none: Vec<Regex>,
+    pub none: Vec<Pattern>,
 }
 
 /// Where causes of a rule sit.

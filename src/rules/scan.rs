@@ -8,17 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use regex::Regex;
-use regex_syntax::hir::{Hir, HirKind};
 
 use super::load::{RuleSet, Vocabulary};
+use super::pattern::Pattern;
 use super::rule::SymptomTest;
 use crate::model::{Event, LineScanner, Origin, RecordParser, Stream, Writer};
-
-/// Shortest literal that is worth a stop.
-const SHORTEST: usize = 4;
-/// A pattern with more alternatives than this is split by its author.
-const MOST_ALTERNATIVES: usize = 64;
 
 /// The compiled signatures of a rule set.
 #[derive(Debug)]
@@ -26,11 +20,11 @@ pub struct Scanner {
     literals: AhoCorasick,
     /// For each literal, the patterns that hold it.
     owners: Vec<Vec<usize>>,
-    patterns: Vec<Pattern>,
+    patterns: Vec<Entry>,
 }
 
 #[derive(Debug)]
-struct Pattern {
+struct Entry {
     kind: String,
     writers: BTreeSet<Writer>,
     test: Test,
@@ -38,7 +32,7 @@ struct Pattern {
 
 #[derive(Debug)]
 enum Test {
-    Regex { regex: Regex, none: Vec<Regex> },
+    Regex { regex: Pattern, none: Vec<Pattern> },
     Record(RecordParser),
 }
 
@@ -47,7 +41,7 @@ impl Scanner {
     pub fn new(set: &RuleSet, vocabulary: &Vocabulary) -> Self {
         let mut patterns = Vec::new();
         let mut by_literal: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let mut add = |pattern: Pattern, literals: Vec<String>| {
+        let mut add = |pattern: Entry, literals: Vec<String>| {
             for literal in literals {
                 by_literal.entry(literal).or_default().push(patterns.len());
             }
@@ -58,14 +52,14 @@ impl Scanner {
             for regex in &signature.any {
                 let test = Test::Regex { regex: regex.clone(), none: signature.none.clone() };
                 let writers = signature.writers.iter().copied().collect();
-                let pattern = Pattern { kind: symptom.id.clone(), writers, test };
-                add(pattern, required_literals(regex.as_str()).unwrap_or_default());
+                let pattern = Entry { kind: symptom.id.clone(), writers, test };
+                add(pattern, regex.required_literals().unwrap_or_default());
             }
         }
         for record in vocabulary.records() {
             let writers = record.writers.iter().copied().collect();
             let pattern =
-                Pattern { kind: record.kind.to_owned(), writers, test: Test::Record(*record) };
+                Entry { kind: record.kind.to_owned(), writers, test: Test::Record(*record) };
             add(pattern, record.literals.iter().map(|l| l.to_ascii_lowercase()).collect());
         }
         let (words, owners): (Vec<_>, Vec<_>) = by_literal.into_iter().unzip();
@@ -118,6 +112,7 @@ impl Test {
         match self {
             Self::Record(parser) => (parser.parse)(message).map(|r| (r.fields, r.key)),
             Self::Regex { regex, none } => {
+                let regex = regex.regex()?;
                 let captures = regex.captures(message)?;
                 if none.iter().any(|n| n.is_match(message)) {
                     return None;
@@ -150,59 +145,5 @@ impl LineScanner for Scanner {
             position = end;
         }
         events
-    }
-}
-
-/// Literals of which one must occur in every match of the pattern, in lower case: the alternatives
-/// whose shortest is longest. `None` if the pattern has none of at least [`SHORTEST`] bytes.
-pub fn required_literals(pattern: &str) -> Option<Vec<String>> {
-    let hir = regex_syntax::Parser::new().parse(pattern).ok()?;
-    let literals = required(&hir)?;
-    (shortest(&literals) >= SHORTEST).then_some(literals)
-}
-
-fn shortest(literals: &[String]) -> usize {
-    literals.iter().map(String::len).min().unwrap_or(0)
-}
-
-fn required(hir: &Hir) -> Option<Vec<String>> {
-    match hir.kind() {
-        HirKind::Literal(literal) => {
-            let text = std::str::from_utf8(&literal.0).ok()?;
-            longest_ascii(text).map(|t| vec![t])
-        }
-        HirKind::Capture(capture) => required(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub),
-        HirKind::Concat(parts) => parts.iter().filter_map(required).max_by_key(|l| shortest(l)),
-        HirKind::Alternation(parts) => {
-            let all: Option<Vec<_>> = parts.iter().map(required).collect();
-            all.map(|a| a.concat()).filter(|a| a.len() <= MOST_ALTERNATIVES)
-        }
-        _ => None,
-    }
-}
-
-/// Case folding outside ASCII is the regex's business, so only ASCII runs make literals.
-fn longest_ascii(text: &str) -> Option<String> {
-    text.split(|c: char| !c.is_ascii())
-        .max_by_key(|run| run.len())
-        .filter(|run| !run.is_empty())
-        .map(str::to_ascii_lowercase)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn literals(pattern: &str) -> Option<Vec<String>> {
-        required_literals(pattern)
-    }
-
-    #[test]
-    fn finds_the_most_telling_literal() {
-        assert_eq!(literals("KVM: entry failed, hardware error (?<code>0x[0-9a-f]+)"), Some(vec!["kvm: entry failed, hardware error 0x".into()]));
-        assert_eq!(literals("a.*(disabled by bios|no hardware support)"), Some(vec!["disabled by bios".into(), "no hardware support".into()]));
-        assert_eq!(literals("(?:abcd)?x"), None, "an optional literal is not required");
-        assert_eq!(literals("ab.*cd"), None, "too short to be worth a stop");
     }
 }

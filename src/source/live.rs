@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -203,15 +204,21 @@ fn file_globs(wants: &[Want]) -> BTreeSet<&'static str> {
 /// Whether `/dev/kvm` can be opened, as the user that runs the program.
 fn probe(options: &LiveOptions) -> Item {
     let device = options.root.join("dev/kvm");
+    let source = format!("open {}", device.display());
     let text = match OpenOptions::new().read(true).write(true).open(&device) {
         Ok(_) => "open=ok\n".to_owned(),
+        // A tree that is not the running system's has no devices, whatever the machine has.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && options.root.as_os_str() != "/" =>
+        {
+            return Item::missing(PROBE, &source, "not collected: no devices under this root");
+        }
         Err(error) => {
             let text = error.to_string();
             let text = text.split(" (os error").next().unwrap_or_default();
             format!("open=errno {} {text}\n", error.raw_os_error().unwrap_or(0))
         }
     };
-    let source = format!("open {}", device.display());
     let outcome = Outcome { bytes: Some(text.into_bytes()), ..Outcome::default() };
     Item::of(PROBE.to_owned(), source, outcome)
 }

@@ -71,14 +71,13 @@ fn pump(reader: &mut dyn Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
         let mut chunk = Vec::with_capacity(CHUNK);
         let result = (&mut *reader).take(CHUNK as u64).read_to_end(&mut chunk);
         let ended = chunk.is_empty();
-        let sent = match result {
-            Ok(_) => sender.send(Ok(chunk)).is_ok() && !ended,
-            // What came before the error is good.
-            Err(error) => {
-                (ended || sender.send(Ok(chunk)).is_ok()) && sender.send(Err(error)).is_err()
-            }
-        };
-        if !sent {
+        // What came before an error is good. A send fails when nobody listens any more.
+        let sent = (ended && result.is_err()) || sender.send(Ok(chunk)).is_ok();
+        if let Err(error) = result {
+            let _ = sender.send(Err(error));
+            return;
+        }
+        if ended || !sent {
             return;
         }
     }
@@ -213,5 +212,27 @@ impl Read for Metered {
         let read = self.inner.read(buf)?;
         self.meter.count(buf.get(..read).unwrap_or_default());
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_ahead_ends_with_an_error_and_when_nobody_listens() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let (sender, chunks) = sync_channel(AHEAD);
+        pump(&mut (&b"good"[..]).chain(Broken), &sender);
+        assert_eq!(chunks.recv().unwrap().unwrap(), b"good");
+        assert_eq!(chunks.recv().unwrap().unwrap_err().to_string(), "broken");
+        drop(chunks);
+        pump(&mut Broken, &sender);
+        pump(&mut io::repeat(0), &sender);
     }
 }

@@ -5,12 +5,14 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::model::{GapReason, Want};
+
+mod live;
 
 /// Keeps everything.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -65,13 +67,15 @@ const WANTS: &[Want] = &[
     Want::given("captures/*"),
 ];
 
-fn wanted() -> Wanted {
-    Wanted::new(WANTS.iter().copied()).want_unknown_logs(true)
+fn wanted() -> &'static Wanted {
+    static WANTED: LazyLock<Wanted> =
+        LazyLock::new(|| Wanted::new(WANTS.iter().copied()).want_unknown_logs(true));
+    &WANTED
 }
 
 fn visit(source: &mut dyn Source) -> Kept {
     let mut kept = Kept::default();
-    source.visit(&wanted(), &mut kept);
+    source.visit(wanted(), &mut kept);
     kept
 }
 
@@ -366,7 +370,7 @@ fn a_file_that_may_not_be_read_is_a_gap() {
     let dir = tempfile::tempdir().unwrap();
     tree(&members(), dir.path());
     let file = dir.path().join("proc/cpuinfo");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(&file).is_ok() {
         return; // root reads everything
     }
@@ -512,117 +516,30 @@ fn a_folder_per_layer_is_a_source_per_layer() {
     assert_eq!(open_all(plain.path()).unwrap().len(), 1);
 }
 
-fn fake_root() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    tree(&members(), dir.path());
-    symlink("/etc/passwd", dir.path().join("sys/module/kvm/parameters/out")).unwrap();
-    dir
-}
-
 #[test]
-fn a_live_root_is_read_by_globs_and_not_left() {
-    let root = fake_root();
-    let options = LiveOptions { root: root.path().to_owned(), ..LiveOptions::default() };
-    let mut wants = WANTS.to_vec();
-    wants.push(Want::file("usr/**/os-release"));
-    wants.push(Want::file("etc/machine-id"));
-    wants.push(Want::command("true", &["true"], &[]));
-    let collected = collect(&wants, &options, &|_| ());
-    assert_eq!(collected.files["etc/os-release"], b"ID=debian\n");
-    assert_eq!(collected.files["usr/lib/os-release"], b"ID=debian\n");
-    assert!(collected.files.contains_key("var/log/syslog.1.gz"));
-    assert!(!collected.files.contains_key("sys/module/kvm/parameters/out"));
-    assert_eq!(
-        collected.files["commands/kvm-probe.txt"],
-        b"open=errno 2 No such file or directory\n"
-    );
-    let missing = |path: &str| {
-        let entry = collected.manifest.iter().find(|e| e.path == path).unwrap();
-        entry.missing.clone().unwrap()
+fn no_damage_makes_it_panic_hang_or_run_over_with_problems() {
+    let whole = tar(&members(), "top/");
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed >> 33).unwrap() % below
     };
-    assert_eq!(missing("etc/machine-id"), "does not exist");
-    assert!(missing("commands/true.txt").starts_with("not collected: commands are only run"));
-    let entry = collected.manifest.iter().find(|e| e.path == "etc/hostname").unwrap();
-    assert_eq!((entry.source.as_str(), entry.size), ("/etc/hostname", 6));
-    assert_eq!(entry.sha256.len(), 64);
-}
-
-#[test]
-fn commands_are_bounded_in_time_and_all_their_output_is_kept() {
-    const SLOW: &[&str] = &["sh", "-c", "echo begun; sleep 60"];
-    const HELD: &[&str] = &["sh", "-c", "echo done; sleep 60 &"];
-    const BOTH: &[&str] = &["sh", "-c", "echo wrong >&2; printf out; exit 3"];
-    let wants = [
-        Want::command("slow", SLOW, &[]),
-        Want::command("held", HELD, &[]),
-        Want::command("both", BOTH, &[]),
-        Want::command("no", &["nestdoctor-no-such-program"], &[]),
-    ];
-    let options = LiveOptions { timeout: Duration::from_secs(1), ..LiveOptions::default() };
-    let begun = std::time::Instant::now();
-    let collected = collect(&wants, &options, &|_| ());
-    assert!(begun.elapsed() < Duration::from_secs(10));
-    let entry = |name: &str| {
-        collected.manifest.iter().find(|e| e.path == format!("commands/{name}.txt")).unwrap()
-    };
-    assert_eq!(collected.files["commands/both.txt"], b"out\nwrong\n");
-    assert_eq!(entry("both").exit_status, Some(3));
-    assert_eq!(collected.files["commands/held.txt"], b"done\n");
-    assert_eq!(collected.files["commands/slow.txt"], b"begun\n");
-    assert_eq!(entry("slow").missing.as_deref(), Some("timed out after 1 s"));
-    assert!(entry("slow").truncated && !entry("held").truncated);
-    assert_eq!(entry("no").missing.as_deref(), Some("not installed"));
-    assert_eq!(
-        collected.gaps.iter().map(|g| (g.source.as_str(), g.reason)).collect::<Vec<_>>(),
-        [("commands/no.txt", GapReason::NoSuchCommand), ("commands/slow.txt", GapReason::TimedOut),]
-    );
-}
-
-#[test]
-fn a_long_log_is_kept_from_its_end_at_a_line() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir_all(dir.path().join("var/log")).unwrap();
-    let text = "0123456789abcdef-this-is-a-line\n".repeat(600_000);
-    fs::write(dir.path().join("var/log/syslog"), text).unwrap();
-    let options = LiveOptions { root: dir.path().to_owned(), ..LiveOptions::default() };
-    let collected = collect(&[Want::file("var/log/syslog")], &options, &|_| ());
-    let log = &collected.files["var/log/syslog"];
-    assert!(log.starts_with(b"0123456789") && log.ends_with(b"a-line\n"));
-    assert!(log.len() <= limits::LIVE_ITEM && log.len() > limits::LIVE_ITEM - 64);
-    assert_eq!(collected.gaps[0].reason, GapReason::CutOff);
-}
-
-#[test]
-fn a_bundle_reads_back_as_what_was_collected() {
-    let root = fake_root();
-    let options = LiveOptions { root: root.path().to_owned(), ..LiveOptions::default() };
-    let mut wants = WANTS.to_vec();
-    wants.push(Want::file("etc/machine-id"));
-    let mut collected = collect(&wants, &options, &|_| ());
-    collected.layer = Some(Layer::L1);
-    let dir = tempfile::tempdir().unwrap();
-    let path = bundle::write(&collected, "node/7", "2024-06-01T10:00:00Z", dir.path()).unwrap();
-    assert_eq!(path, dir.path().join("nestdoctor-node7-2024-06-01T100000Z.tar.zst"));
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left behind");
-
-    let mut source = open(&path).unwrap();
-    let bundle = visit(source.as_mut());
-    let manifest = source.manifest().unwrap();
-    assert_eq!((manifest.host.as_str(), manifest.layer()), ("node/7", Some(Layer::L1)));
-    assert!(bundle.gaps.contains(&("etc/machine-id".to_owned(), GapReason::NotCollected)));
-    assert_eq!(bundle, visit(&mut collected.source("node/7", "2024-06-01T10:00:00Z")));
-
-    // As a directory, and packed again with a folder around it.
-    let unpacked = tempfile::tempdir().unwrap();
-    let mut all: Members = collected.files.into_iter().map(|(p, b)| (p, Ok(b))).collect();
-    let json = serde_json::to_vec(manifest).unwrap();
-    all.insert(0, ("manifest.json".to_owned(), Ok(json)));
-    tree(&all, &unpacked.path().join("b"));
-    let (_dir, repacked) = put("a", &tar(&all, "nestdoctor-node7/"));
-    for input in [unpacked.path(), &repacked] {
-        let mut kept = read(input);
-        kept.found.clone_from(&bundle.found);
-        assert_eq!(kept, bundle);
+    for packed in [whole.clone(), gzip(&whole), xz(&whole), zstd(&whole), bzip2(&whole)] {
+        for _ in 0..100 {
+            let mut bytes = packed.clone();
+            if random(2) == 0 {
+                bytes.truncate(1 + random(packed.len()));
+            }
+            for _ in 0..random(4) {
+                let at = random(bytes.len());
+                bytes[at] = u8::try_from(random(256)).unwrap();
+            }
+            let (_dir, path) = put("a", &bytes);
+            for (_, mut source) in open_all(&path).unwrap_or_default() {
+                assert!(visit(source.as_mut()).problems.len() <= 8);
+            }
+        }
     }
 }

@@ -33,7 +33,6 @@ pub struct Wanted {
 struct Place {
     command: &'static str,
     pattern: &'static str,
-    matcher: GlobMatcher,
 }
 
 impl Wanted {
@@ -45,9 +44,8 @@ impl Wanted {
             globs.add(glob(&want.glob()));
             let Want::Command { name, sos, .. } = want else { continue };
             for pattern in sos {
-                let glob = glob(pattern);
-                places.push(Place { command: name, pattern, matcher: glob.compile_matcher() });
-                foreign.add(glob);
+                places.push(Place { command: name, pattern });
+                foreign.add(glob(pattern));
             }
         }
         Self {
@@ -170,14 +168,10 @@ fn matched_part<'f>(place: &Place, found: &'f str) -> Option<&'f str> {
     let body = found.strip_suffix(tail)?;
     let head = glob(head).compile_matcher();
     // The shortest head that matches leaves the most to the wildcard.
-    body.char_indices()
-        .map(|(i, _)| i)
-        .filter(|i| *i > 0)
-        .find_map(|i| {
-            let (before, part) = body.split_at_checked(i)?;
-            (head.is_match(before) && !part.contains('/')).then_some(part)
-        })
-        .filter(|_| place.matcher.is_match(found))
+    body.char_indices().map(|(i, _)| i).filter(|i| *i > 0).find_map(|i| {
+        let (before, part) = body.split_at_checked(i)?;
+        (head.is_match(before) && !part.contains('/')).then_some(part)
+    })
 }
 
 /// A glob in which `*` stops at `/`. Patterns are constants of ours; one that is no glob is taken

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::cli::args::{Common, RulesCommand};
 use crate::cli::exit::Exit;
 use crate::cli::{output, settings};
-use crate::rules::RuleSet;
+use crate::rules::{Care, RuleSet};
 use crate::trial;
 
 /// Runs the subcommand.
@@ -33,7 +33,7 @@ fn list(rules: &RuleSet) -> String {
 }
 
 fn lint(common: &Common) -> anyhow::Result<Exit> {
-    match settings::load(common)? {
+    match settings::load(common, Care::Thorough)? {
         Ok(doctor) => {
             let (causes, symptoms) = (doctor.rules.causes.len(), doctor.rules.symptoms.len());
             output::write(&format!("{causes} causes and {symptoms} symptoms: no mistake\n"), None)?;

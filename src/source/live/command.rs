@@ -4,6 +4,7 @@
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +56,10 @@ pub(super) fn run(argv: &[String], timeout: Duration, keep_end: bool) -> Outcome
         Ok(child) => wait(child, timeout, keep_end),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound => Outcome::missing("not installed"),
-            io::ErrorKind::PermissionDenied => Outcome::missing("not permitted to run it"),
+            io::ErrorKind::PermissionDenied if installed(program) => {
+                Outcome::missing("not permitted to run it")
+            }
+            io::ErrorKind::PermissionDenied => Outcome::missing("not installed"),
             _ => Outcome::missing(format!("cannot be run: {error}")),
         },
     }
@@ -67,6 +71,12 @@ fn search_path() -> String {
     let own = own.split(':').filter(|p| p.starts_with('/'));
     let usual = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
     own.chain(usual).collect::<Vec<_>>().join(":")
+}
+
+/// Whether the program is there. The kernel says "permission denied" of a program that is not, too,
+/// where a folder of the search path is closed to the user.
+fn installed(program: &str) -> bool {
+    search_path().split(':').any(|folder| Path::new(folder).join(program).is_file())
 }
 
 fn wait(mut child: Child, timeout: Duration, keep_end: bool) -> Outcome {

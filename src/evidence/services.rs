@@ -1,6 +1,0 @@
-//! stub
-use super::Slice;
-use crate::model::{Out, Piece};
-/// stub
-pub const SLICE: Slice = Slice { name: "services", wants: &[], facts: &[], parse };
-fn parse(_: Piece<'_>, _: &mut Out) {}
