@@ -78,7 +78,8 @@ impl Doctor {
             stats.events += host.events.total();
             hosts.push(host);
             layers.push(input.layer);
-            problems.extend(found.into_iter().map(|p| if several { prefixed(p, &name) } else { p }));
+            problems
+                .extend(found.into_iter().map(|p| if several { prefixed(p, &name) } else { p }));
         }
         let stack = analyze::analyze(hosts, &layers);
         stats.seconds = (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
@@ -97,7 +98,11 @@ impl Doctor {
     }
 }
 
+/// With several inputs a problem says which one it concerns.
 fn prefixed(problem: Problem, input: &str) -> Problem {
+    if problem.source.starts_with(input) {
+        return problem;
+    }
     Problem { source: format!("{input}: {}", problem.source), what: problem.what }
 }
 

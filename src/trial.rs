@@ -63,7 +63,11 @@ impl Trial<'_> {
             return Ok(());
         }
         let ids = |causes: &[crate::report::view::CauseView]| {
-            causes.iter().map(|c| format!("{} {:.2}", c.id, c.confidence)).collect::<Vec<_>>().join(", ")
+            causes
+                .iter()
+                .map(|c| format!("{} {:.2}", c.id, c.confidence))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         Err(format!(
             "expected {}; causes: [{}], suspected: [{}], undetermined: [{}]",
@@ -77,13 +81,15 @@ impl Trial<'_> {
     fn judge_symptom(&self, doctor: &Doctor, hosts: &[Host]) -> Result<(), String> {
         let stack = crate::model::Stack { hosts: hosts.to_vec() };
         let evaluator = Evaluator::new(&stack, &doctor.rules, vocabulary());
-        let answers: Vec<Answer> =
-            (0..stack.hosts.len()).map(|i| evaluator.symptom(self.rule, &Filter::default(), i)).collect();
+        let answers: Vec<Answer> = (0..stack.hosts.len())
+            .map(|i| evaluator.symptom(self.rule, &Filter::default(), i))
+            .collect();
         let seen = answers.iter().any(|a| matches!(a, Answer::Yes(_)));
         if seen == (self.case.expect == Expect::Fires) {
             return Ok(());
         }
-        let found: Vec<_> = stack.hosts.iter().flat_map(|h| h.events.iter()).map(|e| e.kind.as_str()).collect();
+        let found: Vec<_> =
+            stack.hosts.iter().flat_map(|h| h.events.iter()).map(|e| e.kind.as_str()).collect();
         Err(format!("expected {}; seen: [{}]", word(self.case.expect), found.join(", ")))
     }
 }

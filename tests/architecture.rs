@@ -24,12 +24,15 @@ const TABLE: &[(&str, &[&str])] = &[
 
 /// Modules named in `crate::...` paths of a source text, comments left out.
 fn imports(text: &str) -> Vec<String> {
-    let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String =
+        text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     for rest in code.split("crate::").skip(1) {
         // `use crate::{a, b::c}` names several at once.
         let names = match rest.strip_prefix('{') {
-            Some(group) => group.split('}').next().unwrap_or("").split(',').map(str::trim).map(head).collect(),
+            Some(group) => {
+                group.split('}').next().unwrap_or("").split(',').map(str::trim).map(head).collect()
+            }
             None => vec![head(rest)],
         };
         found.extend(names);
@@ -43,7 +46,8 @@ fn head(path: &str) -> String {
 
 fn stage(path: &Path, src: &Path) -> String {
     let inside = path.strip_prefix(src).expect("inside src");
-    let first = inside.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
+    let first =
+        inside.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
@@ -58,7 +62,8 @@ fn every_stage_imports_only_what_the_table_allows() {
         if matches!(stage.as_str(), "lib" | "main" | "build") {
             continue;
         }
-        let allowed = table.get(stage.as_str()).unwrap_or_else(|| panic!("{stage} is not in the table"));
+        let allowed =
+            table.get(stage.as_str()).unwrap_or_else(|| panic!("{stage} is not in the table"));
         let text = fs::read_to_string(&path).expect("source is UTF-8");
         for import in imports(&text) {
             checked += 1;
@@ -82,6 +87,10 @@ fn every_file_says_what_it_is() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for path in files(&src) {
         let text = fs::read_to_string(&path).expect("source is UTF-8");
-        assert!(text.starts_with("//!") || text.starts_with("#!["), "{} has no //! docs", path.display());
+        assert!(
+            text.starts_with("//!") || text.starts_with("#!["),
+            "{} has no //! docs",
+            path.display()
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! Commands as a user types them.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::support::{bundle, causes, report, run, stderr, stdout};
 
 #[test]
@@ -16,7 +18,10 @@ fn the_answer_stands_first_and_the_remedy_fits() {
     let output = run(["analyze", input.to_str().expect("UTF-8")]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.lines().next().is_some_and(|l| l.contains("nested virtualization is switched off")), "{text}");
+    assert!(
+        text.lines().next().is_some_and(|l| l.contains("nested virtualization is switched off")),
+        "{text}"
+    );
     assert!(text.contains("options kvm_intel nested=1"), "{text}");
     assert!(!text.contains('\x1b'), "no colour outside a terminal");
 }
@@ -27,20 +32,33 @@ fn layers_that_are_named_win() {
     let l1 = format!("l1={}", bundle("nested-off/l1").display());
     let output = run(["analyze", &l1, &l0, "--format", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let layers: Vec<_> = report["hosts"].as_array().expect("a list").iter().map(|h| h["layer"].as_str().unwrap_or("").to_owned()).collect();
+    let layers: Vec<_> = report["hosts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|h| h["layer"].as_str().unwrap_or("").to_owned())
+        .collect();
     assert_eq!(layers, ["L0", "L1"]);
 }
 
 #[test]
 fn explain_knows_causes_symptoms_and_facts() {
-    for (id, word) in [("nested-disabled-on-l0", "What to do"), ("kvm-access-denied", "Seen in lines of"), ("kvm.nested", "(fact, bool)")] {
+    for (id, word) in [
+        ("nested-disabled-on-l0", "What to do"),
+        ("kvm-access-denied", "Seen in lines of"),
+        ("kvm.nested", "(fact, bool)"),
+    ] {
         let output = run(["explain", id]);
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains(word), "{}", stdout(&output));
     }
     let output = run(["explain", "nested-disabled-on-10"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("did you mean `nested-disabled-on-l0`?"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("did you mean `nested-disabled-on-l0`?"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -52,14 +70,45 @@ fn the_report_keeps_the_published_shape() {
     assert_eq!(report["schema_version"], 1);
     assert_eq!(
         keys(&report),
-        ["advice", "analyses", "causes", "hosts", "next_evidence", "problems", "schema_version", "stats", "suspected", "tool", "undetermined"]
+        [
+            "advice",
+            "analyses",
+            "causes",
+            "hosts",
+            "next_evidence",
+            "problems",
+            "schema_version",
+            "stats",
+            "suspected",
+            "tool",
+            "undetermined"
+        ]
     );
     assert_eq!(
         keys(&report["causes"][0]),
-        ["confidence", "evidence", "explains", "host", "id", "layer", "rank", "references", "remedy", "severity", "title", "why"]
+        [
+            "confidence",
+            "evidence",
+            "explains",
+            "host",
+            "id",
+            "layer",
+            "rank",
+            "references",
+            "remedy",
+            "severity",
+            "title",
+            "why"
+        ]
     );
-    assert_eq!(keys(&report["causes"][0]["evidence"][0]), ["host", "line", "says", "source", "text", "weight"]);
-    assert_eq!(keys(&report["hosts"][0]["platform"]), ["hypervisor", "nesting", "product", "vendor"]);
+    assert_eq!(
+        keys(&report["causes"][0]["evidence"][0]),
+        ["host", "line", "says", "source", "text", "weight"]
+    );
+    assert_eq!(
+        keys(&report["hosts"][0]["platform"]),
+        ["hypervisor", "nesting", "product", "vendor"]
+    );
     assert!(!causes(&report).is_empty());
 }
 
@@ -68,11 +117,19 @@ fn collecting_another_root_runs_no_command_and_bundles_what_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = bundle("kvm-permission");
     let out = folder.path().to_str().expect("UTF-8");
-    let output = run(["collect", "--root", root.to_str().expect("UTF-8"), "--bundle", out, "--format", "json"]);
-    let live: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e} {}", stderr(&output)));
+    let output = run([
+        "collect",
+        "--root",
+        root.to_str().expect("UTF-8"),
+        "--bundle",
+        out,
+        "--format",
+        "json",
+    ]);
+    let live: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e} {}", stderr(&output)));
     let files = crate::support::files(folder.path());
     assert_eq!(files.len(), 1, "{files:?}");
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(&files[0]).expect("metadata").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let later = report(&files[0]);

@@ -1,5 +1,6 @@
 //! One patient, one report: whatever it is packed in, and however many threads read it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -62,9 +63,15 @@ fn a_large_log_gives_the_same_events_in_any_packing() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut log = String::new();
     for second in 0..300_000 {
-        log.push_str(&format!("Jan 12 07:30:41 node kernel: [{second}.000000] eth0: link is up, nothing to see\n"));
+        let _ = writeln!(
+            log,
+            "Jan 12 07:30:41 node kernel: [{second}.000000] eth0: link is up, nothing to see"
+        );
         if second % 100_000 == 50_000 {
-            log.push_str(&format!("Jan 12 07:30:41 node kernel: [{second}.500000] kvm: disabled by bios\n"));
+            let _ = writeln!(
+                log,
+                "Jan 12 07:30:41 node kernel: [{second}.500000] kvm: disabled by bios"
+            );
         }
     }
     let tree = folder.path().join("tree");

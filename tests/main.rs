@@ -1,4 +1,8 @@
 //! Integration tests, one binary: linking once keeps them quick.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests read and write files, and run the program as a user does"
+)]
 
 mod architecture;
 mod cli;

@@ -6,7 +6,9 @@ use crate::support::{bundle, causes, gzip, report, run, stderr, stdout, tar, tre
 
 fn problems(report: &serde_json::Value) -> String {
     let problems = report["problems"].as_array().expect("a list");
-    problems.iter().map(|p| format!("{}: {}\n", p["source"].as_str().unwrap_or(""), p["what"].as_str().unwrap_or(""))).collect()
+    let lines: Vec<_> =
+        problems.iter().map(|p| format!("{}: {}", p["source"], p["what"])).collect();
+    lines.join("\n")
 }
 
 #[test]
@@ -28,7 +30,7 @@ fn an_empty_directory_is_no_healthy_machine() {
 #[test]
 fn a_truncated_archive_gives_what_is_readable_and_one_problem() {
     let folder = tempfile::tempdir().expect("a folder");
-    let whole = gzip(&tar(&bundle("nested-off"), "top"));
+    let whole = gzip(&tar(&bundle("kvm-permission"), "top"));
     let path = folder.path().join("cut.tar.gz");
     fs::write(&path, &whole[..whole.len() * 9 / 10]).expect("a file");
     let report = report(&path);
@@ -53,7 +55,8 @@ fn a_binary_file_named_syslog_is_a_problem_and_no_log() {
 #[test]
 fn an_unreadable_input_does_not_lose_the_readable_one() {
     let input = bundle("nested-off");
-    let output = run(["analyze", "/no/such/file", input.to_str().expect("UTF-8"), "--format", "json"]);
+    let output =
+        run(["analyze", "/no/such/file", input.to_str().expect("UTF-8"), "--format", "json"]);
     assert!(stderr(&output).contains("/no/such/file"));
     assert_eq!(output.status.code(), Some(1));
 }
@@ -112,11 +115,17 @@ fn yaml_that_is_none_has_a_position() {
 #[test]
 fn control_characters_of_a_log_do_not_reach_the_terminal() {
     let folder = tempfile::tempdir().expect("a folder");
-    tree(folder.path(), &[
-        ("commands/stderr.txt", "\x1b]0;owned\x07qemu-system-x86_64: Could not access KVM kernel module: Permission denied\n"),
-        ("commands/ls-dev-kvm.txt", "crw------- 1 root root 10, 232 May 11 05:52 /dev/kvm\n"),
-        ("commands/id.txt", "uid=1000(dev) gid=1000(dev) groups=1000(dev)\n"),
-    ]);
+    tree(
+        folder.path(),
+        &[
+            (
+                "commands/stderr.txt",
+                "\x1b]0;owned\x07qemu-system-x86_64: Could not access KVM kernel module: Permission denied\n",
+            ),
+            ("commands/ls-dev-kvm.txt", "crw------- 1 root root 10, 232 May 11 05:52 /dev/kvm\n"),
+            ("commands/id.txt", "uid=1000(dev) gid=1000(dev) groups=1000(dev)\n"),
+        ],
+    );
     let output = run(["analyze", folder.path().to_str().expect("UTF-8"), "--color", "never"]);
     assert!(!causes(&report(folder.path())).is_empty());
     assert!(!output.stdout.contains(&0x1b) && !output.stdout.contains(&0x07));

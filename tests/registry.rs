@@ -14,9 +14,14 @@ fn fact_names_are_unique_dotted_and_documented() {
     for def in read.chain(analyze::ALL.iter().flat_map(|a| a.facts)) {
         assert!(seen.insert(def.name), "{} is declared twice", def.name);
         assert!(def.name.contains('.'), "{} has no dot", def.name);
-        let proper = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_');
+        let proper =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_');
         assert!(def.name.bytes().all(proper), "{} is not snake_case", def.name);
-        assert!(!def.doc.is_empty() && !def.command.is_empty(), "{} lacks doc or command", def.name);
+        assert!(
+            !def.doc.is_empty() && !def.command.is_empty(),
+            "{} lacks doc or command",
+            def.name
+        );
     }
     assert_eq!(seen.len(), vocabulary().facts().count());
 }
@@ -42,6 +47,10 @@ fn every_rule_has_its_proof() {
     });
     assert!(doctor.rules.causes.len() >= 41, "the first set has 41 causes");
     for cause in doctor.rules.causes.values() {
-        assert!(cause.references.iter().all(|r| r.starts_with("https://")), "{}: a reference is no link", cause.id);
+        assert!(
+            cause.references.iter().all(|r| r.starts_with("https://")),
+            "{}: a reference is no link",
+            cause.id
+        );
     }
 }

@@ -8,47 +8,47 @@ use std::process::{Command, Output};
 use serde_json::Value as Json;
 
 /// The program under test.
-pub fn nestdoctor() -> Command {
+pub(crate) fn nestdoctor() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nestdoctor"));
     command.env_remove("NO_COLOR").env_remove("COLUMNS");
     command
 }
 
 /// Runs the program with arguments.
-pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     nestdoctor().args(arguments).output().expect("the program starts")
 }
 
 /// Standard output as text.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Standard error as text.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The JSON report of an input.
-pub fn report(input: &Path) -> Json {
+pub(crate) fn report(input: &Path) -> Json {
     let output = run([Path::new("analyze"), input, Path::new("--format=json")]);
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}{}", stdout(&output), stderr(&output)))
 }
 
 /// The ids of the causes of a report.
-pub fn causes(report: &Json) -> Vec<&str> {
+pub(crate) fn causes(report: &Json) -> Vec<&str> {
     let causes = report["causes"].as_array().expect("a list");
     causes.iter().map(|c| c["id"].as_str().expect("an id")).collect()
 }
 
 /// A bundle of the repository's.
-pub fn bundle(name: &str) -> PathBuf {
+pub(crate) fn bundle(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/bundles").join(name)
 }
 
 /// Writes files into a folder.
-pub fn tree(root: &Path, files: &[(&str, &str)]) {
+pub(crate) fn tree(root: &Path, files: &[(&str, &str)]) {
     for (path, text) in files {
         let path = root.join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -57,7 +57,7 @@ pub fn tree(root: &Path, files: &[(&str, &str)]) {
 }
 
 /// A tar archive of a folder's files below a top folder, sorted by name.
-pub fn tar(folder: &Path, top: &str) -> Vec<u8> {
+pub(crate) fn tar(folder: &Path, top: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for path in files(folder) {
         let name = Path::new(top).join(path.strip_prefix(folder).expect("inside"));
@@ -71,7 +71,7 @@ pub fn tar(folder: &Path, top: &str) -> Vec<u8> {
 }
 
 /// All files of a folder, sorted.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let entries = fs::read_dir(folder).expect("a folder");
     let mut paths: Vec<_> = entries.map(|e| e.expect("an entry").path()).collect();
@@ -83,14 +83,14 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Compresses with gzip.
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("memory");
     encoder.finish().expect("memory")
 }
 
 /// Compresses with xz.
-pub fn xz(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
     let options = lzma_rust2::XzOptions::with_preset(1);
     let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).expect("an encoder");
     encoder.write_all(bytes).expect("memory");
@@ -98,12 +98,12 @@ pub fn xz(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Compresses with zstd.
-pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
 }
 
 /// Compresses with bzip2.
-pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn bzip2(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     encoder.write_all(bytes).expect("memory");
     encoder.finish().expect("memory")

@@ -11,11 +11,31 @@ const fn fact(name: &'static str, doc: &'static str, command: &'static str) -> F
 }
 
 const FACTS: &[FactDef] = &[
-    fact("access.allowed", "whether modes, groups and ACL let the user of `id` open /dev/kvm for reading and writing", "ls -l /dev/kvm; id; getfacl /dev/kvm"),
-    fact("access.added_later", "/etc/group lists the user in kvm, the running session does not have the group", "id; getent group kvm"),
-    fact("access.group_is_kvm", "whether /dev/kvm belongs to the group kvm, by name or number", "ls -l /dev/kvm; getent group kvm"),
-    fact("access.default_node", "whether /dev/kvm still has devtmpfs' default root:root 0600", "ls -l /dev/kvm"),
-    fact("access.unmapped_owner", "whether owner or group of /dev/kvm has no name here: nobody, nogroup, or a bare number", "ls -ln /dev/kvm"),
+    fact(
+        "access.allowed",
+        "whether modes, groups and ACL let the user of `id` open /dev/kvm for reading and writing",
+        "ls -l /dev/kvm; id; getfacl /dev/kvm",
+    ),
+    fact(
+        "access.added_later",
+        "/etc/group lists the user in kvm, the running session does not have the group",
+        "id; getent group kvm",
+    ),
+    fact(
+        "access.group_is_kvm",
+        "whether /dev/kvm belongs to the group kvm, by name or number",
+        "ls -l /dev/kvm; getent group kvm",
+    ),
+    fact(
+        "access.default_node",
+        "whether /dev/kvm still has devtmpfs' default root:root 0600",
+        "ls -l /dev/kvm",
+    ),
+    fact(
+        "access.unmapped_owner",
+        "whether owner or group of /dev/kvm has no name here: nobody, nogroup, or a bare number",
+        "ls -ln /dev/kvm",
+    ),
 ];
 
 fn run(host: &Host) -> Vec<Fact> {
@@ -110,7 +130,12 @@ mod tests {
 
     fn host(mode: &str, owner: &str, group: &str, user: &str, groups: &[&str]) -> Host {
         let mut host = Host::new("", Layer::Unknown, "x");
-        let texts = [("devkvm.mode", mode), ("devkvm.owner", owner), ("devkvm.group", group), ("user.name", user)];
+        let texts = [
+            ("devkvm.mode", mode),
+            ("devkvm.owner", owner),
+            ("devkvm.group", group),
+            ("user.name", user),
+        ];
         for (name, value) in texts {
             add(&mut host, name, Value::text(value));
         }
@@ -133,7 +158,11 @@ mod tests {
         assert_eq!(may_open(&host("0666", "root", "kvm", "dev", &["dev"])), Some(true));
         assert_eq!(may_open(&host("0600", "root", "root", "dev", &["kvm"])), Some(false));
         assert_eq!(may_open(&host("0600", "root", "root", "root", &[])), Some(true));
-        assert_eq!(may_open(&host("0640", "root", "kvm", "dev", &["kvm"])), Some(false), "reading is not enough");
+        assert_eq!(
+            may_open(&host("0640", "root", "kvm", "dev", &["kvm"])),
+            Some(false),
+            "reading is not enough"
+        );
     }
 
     #[test]

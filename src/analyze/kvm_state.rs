@@ -11,16 +11,61 @@ const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'stat
 }
 
 const FACTS: &[FactDef] = &[
-    fact("virt.flag", Kind::Bool, "whether the CPU shows vmx or svm to this machine's operating system", "grep -cwE 'vmx|svm' /proc/cpuinfo"),
+    fact(
+        "virt.flag",
+        Kind::Bool,
+        "whether the CPU shows vmx or svm to this machine's operating system",
+        "grep -cwE 'vmx|svm' /proc/cpuinfo",
+    ),
     fact("virt.vendor", Kind::Text, "CPU vendor: intel, amd, hygon, arm, ...", "lscpu"),
-    fact("virt.module", Kind::Text, "the vendor module that fits this CPU: kvm_intel or kvm_amd", "lscpu"),
-    fact("kvm.loaded", Kind::Bool, "whether a vendor module (or another KVM back end) is loaded or built in", "lsmod | grep kvm"),
-    fact("kvm.core_only", Kind::Bool, "kvm is loaded and no vendor module is: the vendor module refused or was never asked", "lsmod | grep kvm"),
-    fact("kvm.in_use", Kind::Bool, "whether KVM runs guests right now (use count, running QEMU with KVM)", "lsmod | grep kvm; ps -ef | grep qemu"),
-    fact("kvm.built_in", Kind::Text, "how the running kernel has KVM: builtin, module, absent", "grep KVM /boot/config-$(uname -r)"),
-    fact("vbox.loaded", Kind::Bool, "whether VirtualBox's kernel module is loaded", "lsmod | grep vboxdrv"),
-    fact("vmware.loaded", Kind::Bool, "whether VMware's kernel module is loaded", "lsmod | grep vmmon"),
-    fact("modprobe.nested_off", Kind::Bool, "whether a modprobe.d file sets nested=0 for the vendor module of this CPU", "grep -r nested /etc/modprobe.d"),
+    fact(
+        "virt.module",
+        Kind::Text,
+        "the vendor module that fits this CPU: kvm_intel or kvm_amd",
+        "lscpu",
+    ),
+    fact(
+        "kvm.loaded",
+        Kind::Bool,
+        "whether a vendor module (or another KVM back end) is loaded or built in",
+        "lsmod | grep kvm",
+    ),
+    fact(
+        "kvm.core_only",
+        Kind::Bool,
+        "kvm is loaded and no vendor module is: the vendor module refused or was never asked",
+        "lsmod | grep kvm",
+    ),
+    fact(
+        "kvm.in_use",
+        Kind::Bool,
+        "whether KVM runs guests right now (use count, running QEMU with KVM)",
+        "lsmod | grep kvm; ps -ef | grep qemu",
+    ),
+    fact(
+        "kvm.built_in",
+        Kind::Text,
+        "how the running kernel has KVM: builtin, module, absent",
+        "grep KVM /boot/config-$(uname -r)",
+    ),
+    fact(
+        "vbox.loaded",
+        Kind::Bool,
+        "whether VirtualBox's kernel module is loaded",
+        "lsmod | grep vboxdrv",
+    ),
+    fact(
+        "vmware.loaded",
+        Kind::Bool,
+        "whether VMware's kernel module is loaded",
+        "lsmod | grep vmmon",
+    ),
+    fact(
+        "modprobe.nested_off",
+        Kind::Bool,
+        "whether a modprobe.d file sets nested=0 for the vendor module of this CPU",
+        "grep -r nested /etc/modprobe.d",
+    ),
 ];
 
 const BACK_ENDS: &[&str] = &["kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"];
@@ -71,7 +116,8 @@ fn modules(host: &Host) -> Vec<Fact> {
     let has = |name: &str| host.facts.words("modules.loaded").is_some_and(|w| w.contains(name));
     // A parameter directory exists only while the module does, loaded or built in.
     let parameters = host.facts.first("kvm.vendor_module");
-    let built_in = host.facts.all("kernel.kvm_config").iter().find(|f| f.value == Value::text("builtin"));
+    let built_in =
+        host.facts.all("kernel.kvm_config").iter().find(|f| f.value == Value::text("builtin"));
     let back_end = BACK_ENDS.iter().any(|m| has(m));
     if let Some(fact) = parameters.or(built_in).or(loaded.filter(|_| back_end)) {
         facts.push(derived("kvm.loaded", Value::Bool(true), &fact.origin));
@@ -93,32 +139,42 @@ fn on_arm(host: &Host) -> bool {
 
 fn in_use(host: &Host) -> Option<Fact> {
     let users = ["kvm_intel", "kvm_amd", "kvm_pvm"].iter();
-    let used = users.filter_map(|m| host.facts.of("modules.users", m)).find(|f| matches!(f.value, Value::Int(n) if n > 0));
+    let used = users
+        .filter_map(|m| host.facts.of("modules.users", m))
+        .find(|f| matches!(f.value, Value::Int(n) if n > 0));
     if let Some(fact) = used {
         return Some(derived("kvm.in_use", Value::Bool(true), &fact.origin));
     }
     let running = host.facts.all("qemu.running").iter().filter(|f| f.value == Value::Bool(true));
-    let with_kvm = running.filter_map(|f| host.facts.of("qemu.accel", f.instance.as_deref()?)).find(|f| f.value == Value::text("kvm"));
+    let with_kvm = running
+        .filter_map(|f| host.facts.of("qemu.accel", f.instance.as_deref()?))
+        .find(|f| f.value == Value::text("kvm"));
     if let Some(fact) = with_kvm {
         return Some(derived("kvm.in_use", Value::Bool(true), &fact.origin));
     }
     // A built-in module has no use count: then nobody can tell.
-    let users = ["kvm_intel", "kvm_amd", "kvm_pvm"].iter();
-    let idle = users.filter_map(|m| host.facts.of("modules.users", m)).next()?;
+    let mut users = ["kvm_intel", "kvm_amd", "kvm_pvm"].iter();
+    let idle = users.find_map(|m| host.facts.of("modules.users", m))?;
     Some(derived("kvm.in_use", Value::Bool(false), &idle.origin))
 }
 
 fn nested_off(host: &Host) -> Option<Fact> {
-    let module = host.facts.text("kvm.vendor_module").unwrap_or_else(|| match host.facts.text("cpu.vendor") {
-        Some("amd" | "hygon") => "kvm_amd",
-        _ => "kvm_intel",
+    let module = host.facts.text("kvm.vendor_module").unwrap_or_else(|| {
+        match host.facts.text("cpu.vendor") {
+            Some("amd" | "hygon") => "kvm_amd",
+            _ => "kvm_intel",
+        }
     });
     let options = host.facts.all("modprobe.nested").iter();
     let options = options.filter(|f| f.instance.as_deref() == Some(module));
     // modprobe reads files in the order of their base names, whatever folder they are in
     // (modprobe.d(5)), and the kernel takes the last value of a parameter.
     let fact = options.max_by_key(|f| (base_name(&f.origin.source).to_owned(), f.origin.line))?;
-    Some(derived("modprobe.nested_off", Value::Bool(fact.value == Value::Bool(false)), &fact.origin))
+    Some(derived(
+        "modprobe.nested_off",
+        Value::Bool(fact.value == Value::Bool(false)),
+        &fact.origin,
+    ))
 }
 
 fn base_name(path: &str) -> &str {
@@ -170,7 +226,8 @@ mod tests {
     #[test]
     fn the_last_modprobe_file_wins() {
         let mut host = host(&[("kvm.vendor_module", None, Value::text("kvm_intel"))]);
-        let files = [("etc/modprobe.d/10-kvm.conf", false), ("usr/lib/modprobe.d/50-kvm.conf", true)];
+        let files =
+            [("etc/modprobe.d/10-kvm.conf", false), ("usr/lib/modprobe.d/50-kvm.conf", true)];
         for (file, nested) in files {
             host.facts.add(Fact {
                 name: "modprobe.nested",

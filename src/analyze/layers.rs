@@ -30,8 +30,11 @@ fn raise(hosts: &mut [Host], given: &[Option<Layer>]) {
         .filter(|i| hosts[*i].layer == Layer::L1 && given.get(*i).copied().flatten().is_none())
         .collect();
     for &guest in &guests {
-        let carried = (0..hosts.len())
-            .any(|other| other != guest && hosts[other].layer == Layer::L1 && carries(&hosts[other], &hosts[guest]));
+        let carried = (0..hosts.len()).any(|other| {
+            other != guest
+                && hosts[other].layer == Layer::L1
+                && carries(&hosts[other], &hosts[guest])
+        });
         if carried {
             hosts[guest].layer = Layer::L2;
         }
@@ -48,7 +51,9 @@ fn carries(host: &Host, guest: &Host) -> bool {
 }
 
 fn add_uncollected(hosts: &mut Vec<Host>) {
-    let Some(lowest) = hosts.iter().map(|h| h.layer).filter(|l| *l <= Layer::L2).min() else { return };
+    let Some(lowest) = hosts.iter().map(|h| h.layer).filter(|l| *l <= Layer::L2).min() else {
+        return;
+    };
     let mut layer = lowest;
     while let Some(below) = layer.below() {
         hosts.push(Host::new("", below, ""));
@@ -73,15 +78,29 @@ mod tests {
     use super::*;
     use crate::model::{Fact, Origin};
 
-    fn host(source: &str, guest: Option<bool>, facts: &[(&'static str, Option<&str>, &str)]) -> Host {
+    fn host(
+        source: &str,
+        guest: Option<bool>,
+        facts: &[(&'static str, Option<&str>, &str)],
+    ) -> Host {
         let mut host = Host::new("", Layer::Unknown, source);
         if let Some(guest) = guest {
-            let fact = Fact { name: "platform.is_guest", instance: None, value: Value::Bool(guest), origin: Origin::default() };
+            let fact = Fact {
+                name: "platform.is_guest",
+                instance: None,
+                value: Value::Bool(guest),
+                origin: Origin::default(),
+            };
             host.facts.add(fact);
         }
         for (name, instance, value) in facts {
             let instance = instance.map(str::to_owned);
-            host.facts.add(Fact { name, instance, value: Value::text(*value), origin: Origin::default() });
+            host.facts.add(Fact {
+                name,
+                instance,
+                value: Value::text(*value),
+                origin: Origin::default(),
+            });
         }
         host
     }
@@ -93,7 +112,10 @@ mod tests {
     #[test]
     fn a_guest_alone_has_a_host_that_was_not_collected() {
         let stack = stack(vec![host("a", Some(true), &[])], &[None]);
-        assert_eq!(layers(&stack), [(String::new(), Layer::L0, false), ("a".into(), Layer::L1, true)]);
+        assert_eq!(
+            layers(&stack),
+            [(String::new(), Layer::L0, false), ("a".into(), Layer::L1, true)]
+        );
     }
 
     #[test]
@@ -104,12 +126,18 @@ mod tests {
         let l0 = host("l0", Some(false), &[]);
         let stack = stack(vec![l2, l1, l0], &[None, None, None]);
         let found: Vec<_> = layers(&stack).into_iter().map(|(s, l, _)| (s, l)).collect();
-        assert_eq!(found, [("l0".into(), Layer::L0), ("l1".into(), Layer::L1), ("l2".into(), Layer::L2)]);
+        assert_eq!(
+            found,
+            [("l0".into(), Layer::L0), ("l1".into(), Layer::L1), ("l2".into(), Layer::L2)]
+        );
     }
 
     #[test]
     fn a_named_layer_wins_and_an_unclear_one_stays_unknown() {
-        let stack = stack(vec![host("a", Some(false), &[]), host("b", None, &[])], &[Some(Layer::L1), None]);
+        let stack = stack(
+            vec![host("a", Some(false), &[]), host("b", None, &[])],
+            &[Some(Layer::L1), None],
+        );
         assert_eq!(stack.hosts[1].layer, Layer::L1);
         assert_eq!(stack.hosts[2].layer, Layer::Unknown);
         assert!(!stack.hosts[0].collected(), "L1 has an L0");

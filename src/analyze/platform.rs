@@ -17,11 +17,31 @@ const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'stat
 const DMI: &str = "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name";
 
 const FACTS: &[FactDef] = &[
-    fact("platform.vendor", Kind::Text, "what the machine runs on: bare-metal, kvm, proxmox, openstack, kubevirt, gcp, aws, azure, hyperv, wsl, vmware, virtualbox, xen, parallels, apple-vz, utm, docker-desktop, ...", DMI),
-    fact("platform.is_guest", Kind::Bool, "whether the machine is a virtual machine", "systemd-detect-virt"),
-    fact("platform.machine_type", Kind::Text, "the provider's machine type, e.g. e2-standard-4 or m5.xlarge", DMI),
+    fact(
+        "platform.vendor",
+        Kind::Text,
+        "what the machine runs on: bare-metal, kvm, proxmox, openstack, kubevirt, gcp, aws, azure, hyperv, wsl, vmware, virtualbox, xen, parallels, apple-vz, utm, docker-desktop, ...",
+        DMI,
+    ),
+    fact(
+        "platform.is_guest",
+        Kind::Bool,
+        "whether the machine is a virtual machine",
+        "systemd-detect-virt",
+    ),
+    fact(
+        "platform.machine_type",
+        Kind::Text,
+        "the provider's machine type, e.g. e2-standard-4 or m5.xlarge",
+        DMI,
+    ),
     fact("platform.product", Kind::Text, "vendor and product as the firmware names them", DMI),
-    fact("platform.confidential", Kind::Bool, "whether memory encryption makes this a confidential guest (SEV, TDX)", "dmesg"),
+    fact(
+        "platform.confidential",
+        Kind::Bool,
+        "whether memory encryption makes this a confidential guest (SEV, TDX)",
+        "dmesg",
+    ),
 ];
 
 /// Values of DMI fields (lower case, by prefix) that name a platform; the first that fits wins.
@@ -112,7 +132,8 @@ fn vendor(host: &Host, guest: Option<bool>) -> Found<&'static str> {
         .or_else(|| by_word(host))
         .or_else(|| {
             let fact = host.facts.first("platform.product").or(host.facts.first("cpu.model_name"));
-            (guest == Some(false)).then(|| ("bare-metal", fact.map(|f| f.origin.clone()).unwrap_or_default()))
+            (guest == Some(false))
+                .then(|| ("bare-metal", fact.map(|f| f.origin.clone()).unwrap_or_default()))
         })?;
     Some((refine(host, dmi), origin))
 }
@@ -138,20 +159,29 @@ fn by_setting(host: &Host) -> Found<&'static str> {
 }
 
 fn by_dmi(host: &Host) -> Found<&'static str> {
-    BY_DMI.iter().find_map(|(name, prefix, vendor)| {
-        let fact = host.facts.first(name)?;
-        fact.value.to_string().to_ascii_lowercase().starts_with(prefix).then(|| (*vendor, fact.origin.clone()))
-    })
-    .or_else(|| {
-        let vendor = host.facts.first("dmi.sys_vendor")?;
-        let product = host.facts.text("dmi.product_name")?;
-        let text = vendor.value.to_string();
-        (text.starts_with("Microsoft") && product.starts_with("Virtual Machine")).then(|| ("hyperv", vendor.origin.clone()))
-    })
-    .or_else(|| {
-        let vendor = host.facts.first("dmi.sys_vendor")?;
-        (vendor.value.to_string() == "Red Hat" && host.facts.text("dmi.product_name") == Some("KVM")).then(|| ("kvm", vendor.origin.clone()))
-    })
+    BY_DMI
+        .iter()
+        .find_map(|(name, prefix, vendor)| {
+            let fact = host.facts.first(name)?;
+            fact.value
+                .to_string()
+                .to_ascii_lowercase()
+                .starts_with(prefix)
+                .then(|| (*vendor, fact.origin.clone()))
+        })
+        .or_else(|| {
+            let vendor = host.facts.first("dmi.sys_vendor")?;
+            let product = host.facts.text("dmi.product_name")?;
+            let text = vendor.value.to_string();
+            (text.starts_with("Microsoft") && product.starts_with("Virtual Machine"))
+                .then(|| ("hyperv", vendor.origin.clone()))
+        })
+        .or_else(|| {
+            let vendor = host.facts.first("dmi.sys_vendor")?;
+            (vendor.value.to_string() == "Red Hat"
+                && host.facts.text("dmi.product_name") == Some("KVM"))
+            .then(|| ("kvm", vendor.origin.clone()))
+        })
 }
 
 /// The kernel's own line "DMI: VENDOR PRODUCT/BOARD, BIOS ...", where sysfs was not collected.
@@ -161,7 +191,8 @@ fn by_product_line(host: &Host) -> Found<&'static str> {
     if line.starts_with("microsoft corporation virtual machine") {
         return Some(("hyperv", event.origin.clone()));
     }
-    let names = BY_DMI.iter().filter(|(name, _, _)| matches!(*name, "dmi.sys_vendor" | "dmi.product_name"));
+    let names =
+        BY_DMI.iter().filter(|(name, _, _)| matches!(*name, "dmi.sys_vendor" | "dmi.product_name"));
     let (_, _, vendor) = names.into_iter().find(|(_, prefix, _)| line.starts_with(prefix))?;
     Some((vendor, event.origin.clone()))
 }
@@ -174,8 +205,12 @@ fn by_windows(host: &Host) -> Found<&'static str> {
     let vendor = if text.starts_with("microsoft") && model.starts_with("virtual machine") {
         "hyperv"
     } else {
-        let mut names = BY_DMI.iter().filter(|(name, _, _)| matches!(*name, "dmi.sys_vendor" | "dmi.product_name"));
-        names.find(|(_, prefix, _)| text.starts_with(prefix) || model.starts_with(prefix)).map_or("bare-metal", |(_, _, v)| v)
+        let mut names = BY_DMI
+            .iter()
+            .filter(|(name, _, _)| matches!(*name, "dmi.sys_vendor" | "dmi.product_name"));
+        names
+            .find(|(_, prefix, _)| text.starts_with(prefix) || model.starts_with(prefix))
+            .map_or("bare-metal", |(_, _, v)| v)
     };
     Some((vendor, maker.origin.clone()))
 }
@@ -193,7 +228,10 @@ fn witness(host: &Host) -> Found<String> {
         return Some((event.fields.get("value")?.clone(), event.origin.clone()));
     }
     let facts = ["host.detect_virt", "lscpu.hypervisor_vendor"].iter();
-    facts.filter_map(|n| host.facts.first(n)).map(|f| (f.value.to_string(), f.origin.clone())).find(|(t, _)| t != "none")
+    facts
+        .filter_map(|n| host.facts.first(n))
+        .map(|f| (f.value.to_string(), f.origin.clone()))
+        .find(|(t, _)| t != "none")
 }
 
 /// What only a second look tells apart.
@@ -220,8 +258,11 @@ fn is_guest(host: &Host) -> Found<bool> {
     if let Some(fact) = host.facts.first("lscpu.hypervisor_vendor") {
         return Some((true, fact.origin.clone()));
     }
-    if let Some((vendor, origin)) = by_setting(host).or_else(|| by_dmi(host)).or_else(|| by_product_line(host)) {
-        let metal = vendor == "aws" && host.facts.text("dmi.product_name").is_some_and(|p| p.contains(".metal"));
+    if let Some((vendor, origin)) =
+        by_setting(host).or_else(|| by_dmi(host)).or_else(|| by_product_line(host))
+    {
+        let metal = vendor == "aws"
+            && host.facts.text("dmi.product_name").is_some_and(|p| p.contains(".metal"));
         return Some((!metal, origin));
     }
     if let Some(fact) = host.facts.first("host.detect_virt") {
@@ -241,16 +282,19 @@ fn physical(host: &Host) -> Found<bool> {
 }
 
 fn machine_type(host: &Host, vendor: Option<&str>) -> Option<Fact> {
-    let fact = host.facts.first("cloud.machine_type").or_else(|| {
-        host.facts.first("dmi.product_name").filter(|_| vendor == Some("aws"))
-    })?;
+    let fact = host
+        .facts
+        .first("cloud.machine_type")
+        .or_else(|| host.facts.first("dmi.product_name").filter(|_| vendor == Some("aws")))?;
     let text = fact.value.to_string();
     let name = text.rsplit('/').next().unwrap_or(&text);
     Some(derived("platform.machine_type", Value::text(name), &fact.origin))
 }
 
 fn product(host: &Host) -> Option<Fact> {
-    for (vendor, product) in [("dmi.sys_vendor", "dmi.product_name"), ("windows.manufacturer", "windows.model")] {
+    for (vendor, product) in
+        [("dmi.sys_vendor", "dmi.product_name"), ("windows.manufacturer", "windows.model")]
+    {
         let facts = [host.facts.first(vendor), host.facts.first(product)];
         if let Some(first) = facts.into_iter().flatten().next() {
             let text: Vec<_> = facts.into_iter().flatten().map(|f| f.value.to_string()).collect();

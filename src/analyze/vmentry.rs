@@ -11,10 +11,22 @@ const fn fact(name: &'static str, per: &'static str, doc: &'static str) -> FactD
 }
 
 const FACTS: &[FactDef] = &[
-    fact("vmentry.vendor", "error number", "whose processor fails the entry, from the form of the number: intel or amd"),
-    fact("vmentry.kind", "error number", "guest-state, controls, host-state, msr-load, machine-check, vmexit-invalid, no-error-number, other"),
+    fact(
+        "vmentry.vendor",
+        "error number",
+        "whose processor fails the entry, from the form of the number: intel or amd",
+    ),
+    fact(
+        "vmentry.kind",
+        "error number",
+        "guest-state, controls, host-state, msr-load, machine-check, vmexit-invalid, no-error-number, other",
+    ),
     fact("vmentry.meaning", "error number", "the error number in the words of the manual"),
-    fact("vmexit.reason", "exit reason", "an exit reason that KVM did not expect, in the words of the manual"),
+    fact(
+        "vmexit.reason",
+        "exit reason",
+        "an exit reason that KVM did not expect, in the words of the manual",
+    ),
     fact("vmexit.number", "exit reason", "the same as decimal number"),
 ];
 

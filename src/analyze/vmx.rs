@@ -117,7 +117,11 @@ fn named(table: &[(u64, &'static str)], number: u64) -> Option<&'static str> {
 /// Vendor, kind and meaning of the number in "entry failed, hardware error N".
 pub(super) fn entry_error(number: u64) -> (&'static str, &'static str, String) {
     if matches!(number, 0xffff_ffff | u64::MAX) {
-        return ("amd", "vmexit-invalid", "VMEXIT_INVALID: VMRUN refused the VMCB (guest state or controls)".into());
+        return (
+            "amd",
+            "vmexit-invalid",
+            "VMEXIT_INVALID: VMRUN refused the VMCB (guest state or controls)".into(),
+        );
     }
     if number & ENTRY_FAILURE != 0 {
         let reason = number & 0xffff;

@@ -6,7 +6,11 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Finds the root cause of failing nested virtualization across L0, L1 and L2
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = "Exit status: 0 no cause found, 1 at least one cause found, 2 wrong usage or nothing readable.")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 no cause found, 1 at least one cause found, 2 wrong usage or nothing readable."
+)]
 pub struct Args {
     /// The command
     #[command(subcommand)]

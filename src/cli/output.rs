@@ -29,7 +29,9 @@ pub(super) fn style(colour: Colour, to_file: bool) -> Style {
 #[expect(clippy::disallowed_methods, reason = "cli/ writes the report")]
 pub(super) fn write(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
     match file {
-        Some(file) => std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display())),
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+        }
         None => Ok(anstream::stdout().lock().write_all(text.as_bytes())?),
     }
 }

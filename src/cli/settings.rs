@@ -24,17 +24,16 @@ pub(super) fn doctor(common: &Common) -> anyhow::Result<Doctor> {
     match load(common, care)? {
         Ok(doctor) => Ok(doctor),
         Err(mistakes) => {
-            mistakes.iter().for_each(|m| output::message(&m.to_string()));
+            for mistake in &mistakes {
+                output::message(&mistake.to_string());
+            }
             bail!("the rules have {} mistakes", mistakes.len())
         }
     }
 }
 
 /// Loads the rules; the inner result holds their mistakes.
-pub(super) fn load(
-    common: &Common,
-    care: Care,
-) -> anyhow::Result<Result<Doctor, Vec<Mistake>>> {
+pub(super) fn load(common: &Common, care: Care) -> anyhow::Result<Result<Doctor, Vec<Mistake>>> {
     let mut files = Vec::new();
     for dir in &common.rules {
         read_rules(dir, &mut files)?;
@@ -47,7 +46,8 @@ fn read_rules(path: &Path, files: &mut Vec<(String, String)>) -> anyhow::Result<
     let shown = path.display();
     if path.is_dir() {
         let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {shown}"))?;
-        let mut paths = entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<PathBuf>, _>>()?;
+        let mut paths =
+            entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<PathBuf>, _>>()?;
         paths.sort();
         let wanted = |p: &Path| p.is_dir() || p.extension().is_some_and(|e| e == "yaml");
         return paths.iter().filter(|p| wanted(p)).try_for_each(|p| read_rules(p, files));

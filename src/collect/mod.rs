@@ -56,8 +56,16 @@ pub fn collect(source: &mut dyn Source, host: Host, scanner: &dyn LineScanner) -
     let targets = targets();
     let wanted = Wanted::new(targets.iter().map(|(want, _)| *want)).want_unknown_logs(true);
     let targets = targets.into_iter().map(|(_, target)| target).collect();
-    let mut collector =
-        Collector { host, targets, wanted: &wanted, scanner, problems: Vec::new(), lines: 0 };
+    let never = Wanted::new(logs::NEVER.iter().map(|glob| Want::given(glob)));
+    let mut collector = Collector {
+        host,
+        targets,
+        wanted: &wanted,
+        never: &never,
+        scanner,
+        problems: Vec::new(),
+        lines: 0,
+    };
     let stats = source.visit(&wanted, &mut collector);
     let Collector { mut host, mut problems, lines, .. } = collector;
     name_fact_gaps(&mut host, &wanted);
@@ -70,6 +78,8 @@ struct Collector<'c> {
     host: Host,
     targets: Vec<Target>,
     wanted: &'c Wanted,
+    /// Files that are no logs, whatever their words.
+    never: &'c Wanted,
     scanner: &'c dyn LineScanner,
     problems: Vec<Problem>,
     lines: u64,
@@ -78,11 +88,15 @@ struct Collector<'c> {
 impl Sink for Collector<'_> {
     fn file(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
         let matched = self.wanted.matches(path);
-        let targets: Vec<Target> = matched.iter().filter_map(|i| self.targets.get(*i)).copied().collect();
-        let slices: BTreeSet<usize> = targets.iter().filter_map(|t| match t {
-            Target::Slice(index) => Some(*index),
-            Target::Log(_) => None,
-        }).collect();
+        let targets: Vec<Target> =
+            matched.iter().filter_map(|i| self.targets.get(*i)).copied().collect();
+        let slices: BTreeSet<usize> = targets
+            .iter()
+            .filter_map(|t| match t {
+                Target::Slice(index) => Some(*index),
+                Target::Log(_) => None,
+            })
+            .collect();
         let log = targets.iter().find_map(|t| match t {
             Target::Log(writer) => Some(*writer),
             Target::Slice(_) => None,
@@ -139,20 +153,27 @@ impl Collector<'_> {
     }
 
     fn add(&mut self, facts: Vec<Fact>) {
-        facts.into_iter().for_each(|f| self.host.facts.add(f));
+        for fact in facts {
+            self.host.facts.add(fact);
+        }
     }
 
     /// Streams a log through the scanner; gives back its last window, for slices that read it too.
     fn log(&mut self, path: &str, found: &str, writer: Writer, reader: &mut dyn Read) -> Vec<u8> {
         self.host.heard.extend(heard(writer));
         let scanned = stream::scan(self.scanner, found, path, writer, reader);
-        scanned.events.into_iter().for_each(|e| self.host.events.add(e));
+        for event in scanned.events {
+            self.host.events.add(event);
+        }
         self.lines += scanned.lines;
         scanned.tail
     }
 
     /// A file that no evidence names: a log, if its head looks like one.
     fn unknown(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
+        if !self.never.matches(path).is_empty() {
+            return;
+        }
         let mut head = vec![0; 4096];
         let read = stream::read_full(reader, &mut head);
         head.truncate(read);

@@ -31,7 +31,7 @@ pub(super) fn scan(
     // Evidence is shown with the path a person can open; rules and gaps use the canonical one.
     let source = if found.is_empty() { path } else { found };
     let stream = Stream { source, writer, split: logline::split };
-    let mut scanned = Scanned { events: Vec::new(), lines: 0, tail: Vec::new() };
+    let mut result = Scanned { events: Vec::new(), lines: 0, tail: Vec::new() };
     let mut window = Vec::new();
     // Most logs are small: the window grows with the log.
     let mut size = CHUNK / 8;
@@ -47,20 +47,20 @@ pub(super) fn scan(
             Some(newline) if !end_reached => newline + 1,
             _ => window.len(),
         };
-        scan_window(scanner, &window[..cut], stream, &mut scanned);
+        scan_window(scanner, &window[..cut], stream, &mut result);
         if end_reached {
-            scanned.tail = window;
-            return scanned;
+            result.tail = window;
+            return result;
         }
         window.drain(..cut);
     }
 }
 
-fn scan_window(scanner: &dyn LineScanner, window: &[u8], stream: Stream<'_>, scanned: &mut Scanned) {
+fn scan_window(scanner: &dyn LineScanner, window: &[u8], stream: Stream<'_>, result: &mut Scanned) {
     let chunks = chunks(window);
     let counts: Vec<u64> =
         chunks.par_iter().map(|c| memchr::memchr_iter(b'\n', c).count() as u64).collect();
-    let mut first = scanned.lines + 1;
+    let mut first = result.lines + 1;
     let firsts: Vec<u64> = counts
         .iter()
         .map(|count| {
@@ -74,9 +74,9 @@ fn scan_window(scanner: &dyn LineScanner, window: &[u8], stream: Stream<'_>, sca
         .zip(firsts)
         .map(|(chunk, first)| scanner.scan(chunk, u32::try_from(first).unwrap_or(u32::MAX), stream))
         .collect();
-    scanned.events.extend(events.into_iter().flatten());
+    result.events.extend(events.into_iter().flatten());
     let unfinished = u64::from(!window.is_empty() && !window.ends_with(b"\n"));
-    scanned.lines += counts.iter().sum::<u64>() + unfinished;
+    result.lines += counts.iter().sum::<u64>() + unfinished;
 }
 
 /// Cuts a window into chunks that end at line ends.

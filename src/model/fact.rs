@@ -91,7 +91,9 @@ impl fmt::Display for Value {
             Self::Bool(b) => write!(f, "{b}"),
             Self::Int(i) => write!(f, "{i}"),
             Self::Text(t) => f.write_str(t),
-            Self::Words(w) => f.write_str(&w.iter().map(String::as_str).collect::<Vec<_>>().join(" ")),
+            Self::Words(w) => {
+                f.write_str(&w.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
+            }
             Self::Version(v) => write!(f, "{v}"),
         }
     }

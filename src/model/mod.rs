@@ -20,7 +20,9 @@ pub mod suggest;
 pub mod version;
 pub mod want;
 
-pub use diagnosis::{Cause, Diagnosis, Evidence, Explained, NextEvidence, Remedy, Severity, Undetermined, Weight};
+pub use diagnosis::{
+    Cause, Diagnosis, Evidence, Explained, NextEvidence, Remedy, Severity, Undetermined, Weight,
+};
 pub use event::{Event, Events, Record, RecordParser};
 pub use fact::{Fact, FactDef, Facts, Kind, Origin, Value};
 pub use gap::{Gap, GapReason};

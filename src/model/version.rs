@@ -18,8 +18,11 @@ impl Version {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let parts: Vec<u64> =
-            text[..end].split('.').filter(|p| !p.is_empty()).map_while(|p| p.parse().ok()).collect();
+        let parts: Vec<u64> = text[..end]
+            .split('.')
+            .filter(|p| !p.is_empty())
+            .map_while(|p| p.parse().ok())
+            .collect();
         (!parts.is_empty()).then(|| Self { text: text.to_owned(), parts })
     }
 
@@ -27,7 +30,10 @@ impl Version {
     pub fn compare(&self, other: &Self) -> Ordering {
         let len = self.parts.len().max(other.parts.len());
         let part = |v: &Self, i: usize| v.parts.get(i).copied().unwrap_or(0);
-        (0..len).map(|i| part(self, i).cmp(&part(other, i))).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+        (0..len)
+            .map(|i| part(self, i).cmp(&part(other, i)))
+            .find(|o| o.is_ne())
+            .unwrap_or(Ordering::Equal)
     }
 }
 

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::model::{Host, Layer, Stack, Weight};
+use crate::rules::RuleSet;
 use crate::rules::eval::{Answer, Evaluator, Missing, Proof};
 use crate::rules::rule::{CauseRule, Seat, Target};
-use crate::rules::RuleSet;
 
 /// A symptom as seen on a host: what explaining away works on.
 pub(crate) type Seen = (String, usize);
@@ -101,7 +101,11 @@ impl<'r> Candidate<'r> {
             match evaluator.condition(&evidence.when, focus) {
                 Answer::Yes(_) if evidence.weight == Weight::Excludes => return None,
                 Answer::Yes(proofs) => {
-                    held.push(Held { weight: evidence.weight, says: evidence.says.clone(), proofs });
+                    held.push(Held {
+                        weight: evidence.weight,
+                        says: evidence.says.clone(),
+                        proofs,
+                    });
                 }
                 Answer::No(_) => {}
                 Answer::Unknown(missing) => {

@@ -54,22 +54,23 @@ fn explain_away(mut open: Vec<Candidate<'_>>) -> Taken<'_> {
             candidate.discount(&explained);
         }
         open.sort_by_key(Candidate::order);
-        let Some(index) = open.iter().position(|c| c.holds() && c.score() >= REPORTED) else { break };
+        let Some(index) = open.iter().position(|c| c.holds() && c.score() >= REPORTED) else {
+            break;
+        };
         let best = open.remove(index);
         let parent = causes.iter().position(|(cause, _)| cause.explains_cause(&best));
         explained.extend(best.seen().cloned());
-        match parent {
-            Some(parent) => causes[parent].1.push(best),
-            None => {
-                let (consequences, others) =
-                    causes.into_iter().partition(|(cause, _)| best.explains_cause(cause));
-                causes = others;
-                let below = consequences.into_iter().flat_map(|(c, more)| [vec![c], more].concat());
-                causes.push((best, below.collect()));
-            }
+        if let Some(parent) = parent {
+            causes[parent].1.push(best);
+            continue;
         }
+        let (consequences, others): (Vec<_>, Vec<_>) =
+            causes.into_iter().partition(|(cause, _)| best.explains_cause(cause));
+        causes = others;
+        let below = consequences.into_iter().flat_map(|(c, more)| [vec![c], more].concat());
+        causes.push((best, below.collect()));
     }
     causes.sort_by_key(|(cause, _)| cause.order());
-    open.retain(|c| c.is_open());
+    open.retain(Candidate::is_open);
     Taken { causes, rest: open }
 }

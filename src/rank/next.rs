@@ -14,7 +14,8 @@ const SURE: i32 = 13;
 /// Whether a cause that is not reported could be, if its gaps were closed.
 pub(super) fn undecided(candidate: &Candidate<'_>) -> bool {
     let telling = candidate.open.iter().any(|o| !o.missing.is_empty());
-    telling && candidate.score() < REPORTED.max(i32::from(!candidate.holds()) * SURE)
+    telling
+        && candidate.score() < REPORTED.max(i32::from(!candidate.holds()) * SURE)
         && candidate.potential() >= REPORTED
 }
 

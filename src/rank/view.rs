@@ -41,7 +41,12 @@ fn undetermined(candidate: &Candidate<'_>) -> Undetermined {
         missing.iter().map(|m| format!("{} ({}): {}", m.what, m.layer, m.reason)).collect();
     Undetermined {
         id: candidate.rule.id.clone(),
-        missing: missing.iter().map(|m| m.what.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+        missing: missing
+            .iter()
+            .map(|m| m.what.clone())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         why: reasons.into_iter().collect::<Vec<_>>().join("; "),
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::view::{CauseView, EvidenceView, Report};
 use super::Style;
+use super::view::{CauseView, EvidenceView, Report};
 
 /// Most evidence lines shown of one cause; JSON has all.
 const MOST_EVIDENCE: usize = 6;
@@ -89,7 +89,10 @@ impl Page {
             let text = self.paint(Paint::Green, "No cause of failure found in this evidence.");
             self.line(&text);
         } else {
-            let text = self.paint(Paint::Yellow, "No cause can be named with confidence; see what is suspected.");
+            let text = self.paint(
+                Paint::Yellow,
+                "No cause can be named with confidence; see what is suspected.",
+            );
             self.line(&text);
         }
     }
@@ -105,7 +108,14 @@ impl Page {
                 (vendor, "") => vendor.to_owned(),
                 (vendor, product) => format!("{vendor}: {product}"),
             };
-            let row = [&host.layer, &host.name, &platform, &host.kernel, host.platform.nesting, &host.source];
+            let row = [
+                &host.layer,
+                &host.name,
+                &platform,
+                &host.kernel,
+                host.platform.nesting,
+                &host.source,
+            ];
             table.add_row(row.map(clean));
         }
         if !report.hosts.is_empty() {
@@ -129,7 +139,8 @@ impl Page {
             self.line(&format!("     and {more} more, with --format json"));
         }
         if !cause.explains.is_empty() {
-            let ids: Vec<_> = cause.explains.iter().map(|e| format!("{} ({})", e.title, e.layer)).collect();
+            let ids: Vec<_> =
+                cause.explains.iter().map(|e| format!("{} ({})", e.title, e.layer)).collect();
             self.wrapped("   explains: ", 6, &ids.join("; "));
         }
         self.line(&self.paint(Paint::Dim, "   what to do"));
@@ -206,8 +217,14 @@ impl Page {
         let s = &report.stats;
         let text = format!(
             "{} files, {} bytes, {} log lines, {} events in {:.2} s; nestdoctor {} with {} rules ({})",
-            s.files, s.bytes, s.lines, s.events, s.seconds, report.tool.version,
-            report.tool.rules.count, report.tool.rules.digest,
+            s.files,
+            s.bytes,
+            s.lines,
+            s.events,
+            s.seconds,
+            report.tool.version,
+            report.tool.rules.count,
+            report.tool.rules.digest,
         );
         let text = self.paint(Paint::Dim, &text);
         let _ = writeln!(self.out, "\n{text}");
@@ -223,9 +240,7 @@ fn place(cause: &CauseView) -> String {
 
 /// Control characters of a stranger's log never reach a terminal.
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Characters that reorder text on a terminal: a log line must read as it was written.

@@ -256,7 +256,10 @@ pub fn report(
         undetermined: diagnosis.undetermined.iter().map(undetermined).collect(),
         next_evidence: diagnosis.next_evidence.iter().map(next).collect(),
         analyses: Analyses { vmentry: stack.hosts.iter().flat_map(vmentry).collect() },
-        problems: problems.into_iter().map(|p| ProblemView { source: p.source, what: p.what }).collect(),
+        problems: problems
+            .into_iter()
+            .map(|p| ProblemView { source: p.source, what: p.what })
+            .collect(),
         stats,
     }
 }
@@ -266,9 +269,11 @@ fn text(host: &Host, fact: &str) -> String {
 }
 
 fn host(host: &Host) -> HostView {
-    let hypervisor = host.events.of("boot").iter().find(|e| {
-        e.fields.get("what").is_some_and(|w| w == "hypervisor")
-    });
+    let hypervisor = host
+        .events
+        .of("boot")
+        .iter()
+        .find(|e| e.fields.get("what").is_some_and(|w| w == "hypervisor"));
     let hypervisor = hypervisor.and_then(|e| e.fields.get("value").cloned());
     HostView {
         id: host.id.clone(),

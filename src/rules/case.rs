@@ -89,7 +89,8 @@ fn read_case(reader: &mut Reader<'_>, node: Node) -> Option<Case> {
     let mut map = reader.map(node, "a test")?;
     let at = map.at;
     let name = map.need_text(reader, "name");
-    let expect = map.need(reader, "expect").and_then(|n| reader.word(&n, "expectation", Expect::ALL));
+    let expect =
+        map.need(reader, "expect").and_then(|n| reader.word(&n, "expectation", Expect::ALL));
     let inputs = match map.take("layers") {
         Some(layers) => read_layers(reader, layers),
         None => vec![read_input(reader, &mut map, None)],

@@ -69,7 +69,11 @@ impl Checker<'_> {
         }
         self.texts(cause);
         if cause.explains.is_empty() && cause.needs.is_none() {
-            self.mistake(file, Position::default(), "a cause needs `explains` or `needs`: what goes wrong?");
+            self.mistake(
+                file,
+                Position::default(),
+                "a cause needs `explains` or `needs`: what goes wrong?",
+            );
         }
         if cause.remedies.is_empty() || cause.references.is_empty() {
             self.mistake(file, Position::default(), "a cause needs a remedy and a reference");
@@ -81,7 +85,9 @@ impl Checker<'_> {
     fn condition(&mut self, file: &str, condition: &Condition) {
         match condition {
             Condition::All(items) | Condition::Any(items) => {
-                items.iter().for_each(|c| self.condition(file, c));
+                for item in items {
+                    self.condition(file, item);
+                }
             }
             Condition::Not(inner) => self.condition(file, inner),
             Condition::Fact(_) => {}
@@ -96,13 +102,16 @@ impl Checker<'_> {
     fn flat(&mut self, file: &str, condition: &Condition) {
         match condition {
             Condition::All(items) | Condition::Any(items) => {
-                items.iter().for_each(|c| self.flat(file, c));
+                for item in items {
+                    self.flat(file, item);
+                }
             }
             Condition::Not(inner) => self.flat(file, inner),
             Condition::Symptom(test) => {
                 let target = self.set.symptoms.get(&test.id).map(|s| &s.test);
                 if matches!(target, Some(SymptomTest::When(_))) {
-                    let what = format!("`{}` is a predicate itself; name what it rests on", test.id);
+                    let what =
+                        format!("`{}` is a predicate itself; name what it rests on", test.id);
                     self.mistake(file, test.position, what);
                 }
             }
@@ -127,12 +136,11 @@ impl Checker<'_> {
     /// Texts may hold `{fact}`: the fact must exist.
     fn texts(&mut self, cause: &CauseRule) {
         let remedies = cause.remedies.iter();
-        let texts = cause
-            .evidence
-            .iter()
-            .map(|e| e.says.as_str())
-            .chain([cause.why.as_str()])
-            .chain(remedies.flat_map(|r| r.commands.iter().map(String::as_str).chain([r.text.as_str()])));
+        let texts =
+            cause.evidence.iter().map(|e| e.says.as_str()).chain([cause.why.as_str()]).chain(
+                remedies
+                    .flat_map(|r| r.commands.iter().map(String::as_str).chain([r.text.as_str()])),
+            );
         for name in texts.flat_map(text::names) {
             if self.vocabulary.fact(name).is_none() {
                 let hint = nearest(name, self.vocabulary.fact_names())

@@ -246,7 +246,10 @@ fn read_op(reader: &mut Reader<'_>, def: &FactDef, word: &str, operand: Node) ->
         _ => matches!(def.kind, Kind::Int | Kind::Version),
     };
     if !fits {
-        reader.mistake(operand.at, format!("`{word}` does not fit `{}`, which is {}", def.name, def.kind));
+        reader.mistake(
+            operand.at,
+            format!("`{word}` does not fit `{}`, which is {}", def.name, def.kind),
+        );
         return None;
     }
     match word {
@@ -354,7 +357,8 @@ fn read_duration(reader: &mut Reader<'_>, node: &Node) -> Option<i64> {
         "d" => Some(86_400),
         _ => None,
     };
-    let micros = digits.parse::<i64>().ok().zip(seconds).and_then(|(n, s)| n.checked_mul(s * 1_000_000));
+    let micros =
+        digits.parse::<i64>().ok().zip(seconds).and_then(|(n, s)| n.checked_mul(s * 1_000_000));
     if micros.is_none() {
         reader.mistake(node.at, format!("`{text}` is no duration; write 30s, 10m, 2h or 1d"));
     }

@@ -104,9 +104,12 @@ impl<'s> Evaluator<'s> {
             Condition::All(items) => Answer::all(items.iter().map(|c| self.condition(c, focus))),
             Condition::Any(items) => Answer::any(items.iter().map(|c| self.condition(c, focus))),
             Condition::Not(inner) => self.condition(inner, focus).negate(),
-            Condition::Fact(test) => {
-                self.on_hosts(test.scope, focus, |h| self.fact(test, h), || self.missing_fact(test, None))
-            }
+            Condition::Fact(test) => self.on_hosts(
+                test.scope,
+                focus,
+                |h| self.fact(test, h),
+                || missing_fact(test, None),
+            ),
             Condition::Symptom(test) => self.on_hosts(
                 test.scope,
                 focus,
@@ -181,7 +184,7 @@ impl<'s> Evaluator<'s> {
         let Some(host) = self.stack.hosts.get(index) else { return Answer::No(Vec::new()) };
         let facts = host.facts.all(test.def.name);
         if facts.is_empty() {
-            return Answer::Unknown(self.missing_fact(test, Some(host)));
+            return Answer::Unknown(missing_fact(test, Some(host)));
         }
         let proof = |f: &Fact| Proof { host: index, origin: f.origin.clone() };
         let passed: Vec<_> = facts.iter().filter(|f| passes(&test.op, &f.value)).collect();
@@ -189,16 +192,6 @@ impl<'s> Evaluator<'s> {
             return Answer::No(facts.iter().take(MOST_PROOFS).map(proof).collect());
         }
         Answer::Yes(passed.into_iter().take(MOST_PROOFS).map(proof).collect())
-    }
-
-    fn missing_fact(&self, test: &FactTest, host: Option<&Host>) -> BTreeSet<Missing> {
-        let reason = host.and_then(|h| gap_of(h, test.def.name)).unwrap_or(GapReason::NotCollected);
-        BTreeSet::from([Missing {
-            layer: host.map_or(Layer::Unknown, |h| h.layer),
-            what: test.def.name.to_owned(),
-            command: test.def.command.to_owned(),
-            reason,
-        }])
     }
 
     /// Whether a symptom is seen on a host.
@@ -294,9 +287,9 @@ impl<'s> Evaluator<'s> {
         let together = Answer::all(answers);
         let Answer::Yes(proofs) = together else { return together };
         let events: Vec<_> = test.ids.iter().map(|id| self.events(id, &empty, index)).collect();
-        let near = events.first().is_some_and(|first| {
-            first.iter().any(|start| follows(&events[1..], start, test))
-        });
+        let near = events
+            .first()
+            .is_some_and(|first| first.iter().any(|start| follows(&events[1..], start, test)));
         if near { Answer::Yes(proofs) } else { Answer::No(proofs) }
     }
 }
@@ -335,8 +328,12 @@ fn proofs(events: &[&Event], host: usize) -> Vec<Proof> {
 fn passes(op: &Op, value: &Value) -> bool {
     match op {
         Op::In(values) => values.iter().any(|v| equal(v, value)),
-        Op::Has(words) => matches!(value, Value::Words(set) if words.iter().any(|w| set.contains(w))),
-        Op::Lacks(words) => matches!(value, Value::Words(set) if !words.iter().any(|w| set.contains(w))),
+        Op::Has(words) => {
+            matches!(value, Value::Words(set) if words.iter().any(|w| set.contains(w)))
+        }
+        Op::Lacks(words) => {
+            matches!(value, Value::Words(set) if !words.iter().any(|w| set.contains(w)))
+        }
         Op::Matches(regex) => match value {
             Value::Words(set) => set.iter().any(|w| regex.is_match(w)),
             Value::Text(text) => regex.is_match(text),
@@ -355,6 +352,16 @@ fn equal(a: &Value, b: &Value) -> bool {
         (Value::Version(a), Value::Version(b)) => a.compare(b).is_eq(),
         _ => a == b,
     }
+}
+
+fn missing_fact(test: &FactTest, host: Option<&Host>) -> BTreeSet<Missing> {
+    let reason = host.and_then(|h| gap_of(h, test.def.name)).unwrap_or(GapReason::NotCollected);
+    BTreeSet::from([Missing {
+        layer: host.map_or(Layer::Unknown, |h| h.layer),
+        what: test.def.name.to_owned(),
+        command: test.def.command.to_owned(),
+        reason,
+    }])
 }
 
 /// Why a fact is missing, if a file it is read from could not be read.

@@ -1,11 +1,12 @@
 //! Rule files to a checked rule set: all mistakes at once, each with its position.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use sha2::{Digest, Sha256};
 
 use super::case::{self, Machine};
+use super::check;
 use super::condition::{self, Filter};
 use super::node::{self, Node, Position};
 use super::read::{Map, Reader};
@@ -13,7 +14,6 @@ use super::rule::{
     CauseRule, EvidenceRule, Explains, PRIORS, RemedyRule, Seat, Signature, Symptom, SymptomTest,
     Target,
 };
-use super::check;
 use crate::model::{FactDef, RecordParser, Severity, Weight, Writer};
 
 /// A mistake in a rule file.
@@ -135,7 +135,7 @@ impl RuleSet {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        set.digest = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+        set.digest = hex(&digest.finalize()[..8]);
         Ok(set)
     }
 
@@ -171,7 +171,7 @@ impl RuleSet {
         match kind.as_str() {
             "symptom" => {
                 if let Some(symptom) = read_symptom(reader, vocabulary, &mut map, &id) {
-                    self.add(reader, at, id, Rule::Symptom(symptom));
+                    self.add(reader, at, id, Rule::Symptom(Box::new(symptom)));
                 }
             }
             "cause" => {
@@ -195,14 +195,21 @@ impl RuleSet {
             self.causes.remove(&id);
         }
         match rule {
-            Rule::Symptom(symptom) => drop(self.symptoms.insert(id, symptom)),
+            Rule::Symptom(symptom) => drop(self.symptoms.insert(id, *symptom)),
             Rule::Cause(cause) => drop(self.causes.insert(id, *cause)),
         }
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 enum Rule {
-    Symptom(Symptom),
+    Symptom(Box<Symptom>),
     Cause(Box<CauseRule>),
 }
 
@@ -265,10 +272,10 @@ fn read_signature(reader: &mut Reader<'_>, node: Node) -> Option<Signature> {
     let writers = writers.iter().filter_map(|n| reader.word(n, "writer", &words)).collect();
     let any = map.need(reader, "any").map(|n| reader.list(n)).unwrap_or_default();
     let any = any.iter().filter_map(|n| condition::read_regex(reader, n)).collect();
-    let none = map.take("none").map(|n| reader.list(n)).unwrap_or_default();
-    let none = none.iter().filter_map(|n| condition::read_regex(reader, n)).collect();
+    let exclude = map.take("none").map(|n| reader.list(n)).unwrap_or_default();
+    let exclude = exclude.iter().filter_map(|n| condition::read_regex(reader, n)).collect();
     map.finish(reader);
-    Some(Signature { writers, any, none })
+    Some(Signature { writers, any, none: exclude })
 }
 
 fn read_cause(
@@ -284,12 +291,14 @@ fn read_cause(
     let prior = map.need(reader, "prior").and_then(|n| reader.word(&n, "prior", PRIORS));
     let needs = map.take("needs").and_then(|n| condition::read(reader, vocabulary, n));
     let evidence = map.take("evidence").map(|n| reader.list(n)).unwrap_or_default();
-    let evidence = evidence.into_iter().filter_map(|n| read_evidence(reader, vocabulary, n)).collect();
+    let evidence =
+        evidence.into_iter().filter_map(|n| read_evidence(reader, vocabulary, n)).collect();
     let explains = map.take("explains").map(|n| reader.list(n)).unwrap_or_default();
     let explains = explains.into_iter().filter_map(|n| read_explains(reader, n)).collect();
     let why = map.need_text(reader, "why");
     let remedies = map.need(reader, "remedy").map(|n| reader.list(n)).unwrap_or_default();
-    let remedies = remedies.into_iter().filter_map(|n| read_remedy(reader, vocabulary, n)).collect();
+    let remedies =
+        remedies.into_iter().filter_map(|n| read_remedy(reader, vocabulary, n)).collect();
     let references = map.need(reader, "references").map(|n| reader.texts(n, "a reference"));
     CauseRule {
         id: id.to_owned(),

@@ -63,10 +63,9 @@ impl Yaml {
 /// Position and message of the first syntax error.
 pub fn parse(text: &str) -> Result<Node, (Position, String)> {
     serde_saphyr::from_str::<Spanned<Yaml>>(text).map(Node::from).map_err(|e| {
-        let at = e.location().map_or(Position::default(), |l| Position {
-            line: u64::from(l.line()),
-            column: u64::from(l.column()),
-        });
+        let at = e
+            .location()
+            .map_or(Position::default(), |l| Position { line: l.line(), column: l.column() });
         let message = e.without_snippet().to_string();
         (at, message.lines().next().unwrap_or("not YAML").to_owned())
     })
@@ -79,7 +78,7 @@ impl From<Spanned<Yaml>> for Node {
 }
 
 fn position<T>(spanned: &Spanned<T>) -> Position {
-    Position { line: u64::from(spanned.referenced.line()), column: u64::from(spanned.referenced.column()) }
+    Position { line: spanned.referenced.line(), column: spanned.referenced.column() }
 }
 
 impl<'de> Deserialize<'de> for Yaml {

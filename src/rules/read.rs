@@ -49,7 +49,9 @@ impl<'f> Reader<'f> {
     /// The node as map; a mistake if it is none.
     pub fn map(&mut self, node: Node, what: &str) -> Option<Map> {
         match node.value {
-            Yaml::Map(entries) => Some(Map { at: node.at, entries, known: Vec::new(), taken: false }),
+            Yaml::Map(entries) => {
+                Some(Map { at: node.at, entries, known: Vec::new(), taken: false })
+            }
             other => {
                 self.mistake(node.at, format!("{what} must be a map, not {}", other.kind()));
                 None

@@ -51,7 +51,10 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 }
 
 fn is_fact_name(name: &str) -> bool {
-    name.contains('.') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.')
+    name.contains('.')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.')
 }
 
 #[cfg(test)]
@@ -69,10 +72,7 @@ mod tests {
             origin: Origin::default(),
         });
         let text = "modprobe -r {kvm.vendor_module} && echo ${HOME} {a,b} {host.name}";
-        assert_eq!(
-            fill(text, &[&host]),
-            "modprobe -r kvm_intel && echo ${HOME} {a,b} <host.name>"
-        );
+        assert_eq!(fill(text, &[&host]), "modprobe -r kvm_intel && echo ${HOME} {a,b} <host.name>");
         assert_eq!(names(text).collect::<Vec<_>>(), ["kvm.vendor_module", "host.name"]);
     }
 }

@@ -21,12 +21,20 @@ pub(super) fn run(common: &Common, args: &Collect) -> anyhow::Result<Exit> {
     let doctor = settings::doctor(common)?;
     let timeout = Duration::from_secs(args.timeout);
     let commands = args.root == std::path::Path::new("/");
-    let options =
-        LiveOptions { root: args.root.clone(), commands, timeout, deadline: timeout.saturating_mul(15) };
+    let options = LiveOptions {
+        root: args.root.clone(),
+        commands,
+        timeout,
+        deadline: timeout.saturating_mul(15),
+    };
     let progress = Progress::new();
     let collected = live::collect(&collect::wants(), &options, &|what| progress.step(what));
     progress.finish();
-    anyhow::ensure!(!collected.files.is_empty(), "nothing could be read below {}", args.root.display());
+    anyhow::ensure!(
+        !collected.files.is_empty(),
+        "nothing could be read below {}",
+        args.root.display()
+    );
     let (host, time) = (host_name(&collected), time(&collected));
     name_refused(&collected);
     if !args.no_bundle {
@@ -54,7 +62,9 @@ fn time(collected: &Collected) -> String {
 
 /// Says what could not be read, and that root would have read it.
 fn name_refused(collected: &Collected) {
-    let of = |reason| collected.gaps.iter().filter(move |g| g.reason == reason).map(|g| g.source.as_str());
+    let of = |reason| {
+        collected.gaps.iter().filter(move |g| g.reason == reason).map(|g| g.source.as_str())
+    };
     let refused: Vec<_> = of(GapReason::NotPermitted).collect();
     if !refused.is_empty() {
         output::message(&format!("not permitted, root would add: {}", shortened(&refused)));

@@ -25,7 +25,8 @@ pub(super) fn run(common: &Common, id: &str) -> anyhow::Result<Exit> {
     } else {
         let ids = rules.causes.keys().chain(rules.symptoms.keys()).cloned();
         let names: Vec<String> = ids.chain(vocabulary().fact_names().map(str::to_owned)).collect();
-        let hint = nearest(id, names.iter().map(String::as_str)).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let hint = nearest(id, names.iter().map(String::as_str))
+            .map_or(String::new(), |n| format!("; did you mean `{n}`?"));
         bail!("`{id}` is no cause, symptom or fact{hint}");
     };
     output::write(&text, None)?;
@@ -33,7 +34,13 @@ pub(super) fn run(common: &Common, id: &str) -> anyhow::Result<Exit> {
 }
 
 fn explain_cause(doctor: &Doctor, cause: &CauseRule) -> String {
-    let mut text = format!("{} (cause, {})\n{}\n\n{}\n", cause.id, cause.severity.word(), cause.title, cause.why.trim());
+    let mut text = format!(
+        "{} (cause, {})\n{}\n\n{}\n",
+        cause.id,
+        cause.severity.word(),
+        cause.title,
+        cause.why.trim()
+    );
     if !cause.evidence.is_empty() {
         text.push_str("\nEvidence\n");
     }

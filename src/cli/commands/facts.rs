@@ -14,7 +14,8 @@ use crate::pipeline::Examination;
 pub(super) fn run(common: &Common, args: &Facts) -> anyhow::Result<Exit> {
     let doctor = settings::doctor(common)?;
     let examination = doctor.examine(settings::inputs(&args.inputs)?);
-    let text = if args.output.format == "json" { as_json(&examination)? } else { as_table(&examination) };
+    let text =
+        if args.output.format == "json" { as_json(&examination)? } else { as_table(&examination) };
     output::write(&text, args.output.output.as_deref())?;
     for problem in &examination.problems {
         output::message(&format!("{}: {}", problem.source, problem.what));
@@ -24,7 +25,8 @@ pub(super) fn run(common: &Common, args: &Facts) -> anyhow::Result<Exit> {
 
 fn as_table(examination: &Examination) -> String {
     let mut text = String::new();
-    let width = examination.facts().map(|(_, f)| name(f).chars().count()).max().unwrap_or(0).min(48);
+    let width =
+        examination.facts().map(|(_, f)| name(f).chars().count()).max().unwrap_or(0).min(48);
     for (host, fact) in examination.facts() {
         let line = fact.origin.line.map_or(String::new(), |l| format!(":{l}"));
         let place = format!("{}{line}", fact.origin.source);
@@ -43,10 +45,19 @@ fn name(fact: &Fact) -> String {
 
 fn as_json(examination: &Examination) -> anyhow::Result<String> {
     let facts: Vec<Json> = examination.facts().map(|(host, fact)| one(host, fact)).collect();
-    let gaps: Vec<Json> = examination.stack.hosts.iter().flat_map(|h| h.gaps.iter().map(move |g| {
+    let gaps: Vec<Json> = examination
+        .stack
+        .hosts
+        .iter()
+        .flat_map(|h| {
+            h.gaps.iter().map(move |g| {
         json!({ "host": h.id, "source": g.source, "reason": g.reason.to_string() })
-    })).collect();
-    let mut text = serde_json::to_string_pretty(&json!({ "schema_version": 1, "facts": facts, "gaps": gaps }))?;
+    })
+        })
+        .collect();
+    let mut text = serde_json::to_string_pretty(
+        &json!({ "schema_version": 1, "facts": facts, "gaps": gaps }),
+    )?;
     text.push('\n');
     Ok(text)
 }

@@ -40,8 +40,12 @@ fn lint(common: &Common) -> anyhow::Result<Exit> {
             Ok(Exit::Healthy)
         }
         Err(mistakes) => {
-            let text: String = mistakes.iter().map(|m| format!("{m}\n")).collect();
-            output::write(&format!("{text}{} mistakes\n", mistakes.len()), None)?;
+            let mut text = String::new();
+            for mistake in &mistakes {
+                let _ = writeln!(text, "{mistake}");
+            }
+            let _ = writeln!(text, "{} mistakes", mistakes.len());
+            output::write(&text, None)?;
             Ok(Exit::Found)
         }
     }
@@ -60,7 +64,11 @@ fn test(common: &Common, ids: &[String]) -> anyhow::Result<Exit> {
     for (trial, result) in trials.iter().zip(&results) {
         if let Err(what) = result {
             failed += 1;
-            let _ = writeln!(text, "{}:{}: {}: {what}", trial.file, trial.case.at.line, trial.case.name);
+            let _ = writeln!(
+                text,
+                "{}:{}: {}: {what}",
+                trial.file, trial.case.at.line, trial.case.name
+            );
         }
     }
     let _ = writeln!(text, "{} tests, {failed} failed", trials.len());

@@ -55,11 +55,12 @@ pub(super) fn run(argv: &[String], timeout: Duration, keep_end: bool) -> Outcome
     match spawned {
         Ok(child) => wait(child, timeout, keep_end),
         Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => Outcome::missing("not installed"),
             io::ErrorKind::PermissionDenied if installed(program) => {
                 Outcome::missing("not permitted to run it")
             }
-            io::ErrorKind::PermissionDenied => Outcome::missing("not installed"),
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                Outcome::missing("not installed")
+            }
             _ => Outcome::missing(format!("cannot be run: {error}")),
         },
     }
