@@ -215,23 +215,17 @@ fn by_windows(host: &Host) -> Found<&'static str> {
     Some((vendor, maker.origin.clone()))
 }
 
+/// What the kernel, systemd-detect-virt or lscpu say of the hypervisor; the first that names one
+/// that is known. A container answers systemd-detect-virt with its own kind.
 fn by_word(host: &Host) -> Found<&'static str> {
-    let (text, origin) = witness(host)?;
-    let text = text.to_ascii_lowercase();
-    let (_, vendor) = BY_WORD.iter().find(|(word, _)| text.contains(word))?;
-    Some((vendor, origin))
-}
-
-/// What the kernel, systemd-detect-virt or lscpu say of the hypervisor.
-fn witness(host: &Host) -> Found<String> {
-    if let Some(event) = boot(host, "hypervisor") {
-        return Some((event.fields.get("value")?.clone(), event.origin.clone()));
-    }
+    let event = boot(host, "hypervisor").and_then(|e| Some((e.fields.get("value")?.clone(), &e.origin)));
     let facts = ["host.detect_virt", "lscpu.hypervisor_vendor"].iter();
-    facts
-        .filter_map(|n| host.facts.first(n))
-        .map(|f| (f.value.to_string(), f.origin.clone()))
-        .find(|(t, _)| t != "none")
+    let facts = facts.filter_map(|n| host.facts.first(n)).map(|f| (f.value.to_string(), &f.origin));
+    event.into_iter().chain(facts).find_map(|(text, origin)| {
+        let text = text.to_ascii_lowercase();
+        let (_, vendor) = BY_WORD.iter().find(|(word, _)| text.contains(word))?;
+        Some((*vendor, origin.clone()))
+    })
 }
 
 /// What only a second look tells apart.

@@ -32,7 +32,8 @@ const FACTS: &[FactDef] = &[
 
 fn run(host: &Host) -> Vec<Fact> {
     let mut facts = Vec::new();
-    for (event, number) in numbers(host, "kvm-entry-failed", "code") {
+    let failures = numbers(host, "kvm-entry-failed", "code", 16);
+    for (event, number) in failures.chain(numbers(host, "kvm-entry-failed", "decimal", 10)) {
         let (vendor, kind, meaning) = vmx::entry_error(number);
         let instance = format!("{number:#x}");
         for (name, value) in
@@ -41,26 +42,30 @@ fn run(host: &Host) -> Vec<Fact> {
             facts.push(derived_of(name, &instance, Value::text(value), &event.origin));
         }
     }
-    for (event, number) in numbers(host, "vmx-unexpected-exit", "reason") {
+    let vmx = numbers(host, "vmx-unexpected-exit", "reason", 16)
+        .map(|(event, number)| (event, number & 0xffff, vmx::exit_reason(number)));
+    let svm = numbers(host, "vmx-unexpected-exit", "exitcode", 16)
+        .map(|(event, number)| (event, number, vmx::svm_exit_code(number)));
+    for (event, number, name) in vmx.chain(svm) {
         let instance = format!("{number:#x}");
-        let name = Value::text(vmx::exit_reason(number));
-        facts.push(derived_of("vmexit.reason", &instance, name, &event.origin));
-        let basic = Value::text((number & 0xffff).to_string());
-        facts.push(derived_of("vmexit.number", &instance, basic, &event.origin));
+        facts.push(derived_of("vmexit.reason", &instance, Value::text(name), &event.origin));
+        let number = Value::text(number.to_string());
+        facts.push(derived_of("vmexit.number", &instance, number, &event.origin));
     }
     facts
 }
 
-/// Events of a signature with the number in one of their fields. Kernels and VMMs print it in
-/// hexadecimal; some leave the `0x` out.
+/// Events of a signature with the number in one of their fields. Kernels and QEMU print it in
+/// hexadecimal, some without the `0x`; VMMs written in Rust print it in decimal.
 fn numbers<'h>(
     host: &'h Host,
     symptom: &str,
     field: &'h str,
-) -> impl Iterator<Item = (&'h Event, u64)> {
+    radix: u32,
+) -> impl Iterator<Item = (&'h Event, u64)> + use<'h> {
     host.events.of(symptom).iter().filter_map(move |event| {
         let text = event.fields.get(field)?.to_ascii_lowercase();
         let digits = text.strip_prefix("0x").unwrap_or(&text);
-        Some((event, u64::from_str_radix(digits, 16).ok()?))
+        Some((event, u64::from_str_radix(digits, radix).ok()?))
     })
 }

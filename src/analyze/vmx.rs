@@ -107,6 +107,35 @@ const EXIT_REASONS: &[(u64, &str)] = &[
     (75, "notify VM exit"),
 ];
 
+/// SVM exit codes that KVM may not expect.
+const SVM_EXIT_CODES: &[(u64, &str)] = &[
+    (0x60, "physical interrupt (INTR)"),
+    (0x61, "physical NMI"),
+    (0x62, "SMI"),
+    (0x63, "physical INIT"),
+    (0x64, "virtual interrupt"),
+    (0x65, "selective CR0 write"),
+    (0x7f, "shutdown (triple fault)"),
+    (0x80, "VMRUN"),
+    (0x81, "VMMCALL"),
+    (0x82, "VMLOAD"),
+    (0x83, "VMSAVE"),
+    (0x84, "STGI"),
+    (0x85, "CLGI"),
+    (0x86, "SKINIT"),
+    (0x8a, "MONITOR"),
+    (0x8b, "MWAIT"),
+    (0x8d, "XSETBV"),
+    (0x8f, "EFER write trap"),
+    (0xa3, "MCOMMIT"),
+    (0xa4, "TLBSYNC"),
+    (0xa5, "bus lock"),
+    (0x400, "nested page fault"),
+    (0x401, "AVIC incomplete IPI"),
+    (0x402, "AVIC access not accelerated"),
+    (0x403, "VMGEXIT"),
+];
+
 /// Bit 31 of the exit reason: the exit is a failed VM entry.
 const ENTRY_FAILURE: u64 = 1 << 31;
 
@@ -153,6 +182,14 @@ pub(super) fn exit_reason(number: u64) -> &'static str {
     named(EXIT_REASONS, number & 0xffff).unwrap_or("reserved exit reason")
 }
 
+/// Name of an SVM exit code.
+pub(super) fn svm_exit_code(number: u64) -> &'static str {
+    if matches!(number, 0xffff_ffff | u64::MAX) {
+        return "VMEXIT_INVALID";
+    }
+    named(SVM_EXIT_CODES, number).unwrap_or("SVM exit code that is not in the table")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +205,6 @@ mod tests {
         assert_eq!(entry_error(u64::MAX).0, "amd");
         assert_eq!(entry_error(0x8000_0029).1, "machine-check");
         assert_eq!(exit_reason(3), "INIT signal");
+        assert_eq!(svm_exit_code(0x400), "nested page fault");
     }
 }

@@ -186,7 +186,7 @@ fn symptoms(
         let Target::Symptom(id) = &explains.target else { continue };
         let mut unknown = BTreeSet::new();
         let before = symptoms.len();
-        for host in carried(evaluator.stack, focus) {
+        for host in carried(evaluator.stack, rule.seat, focus) {
             match evaluator.symptom(id, &explains.filter, host) {
                 Answer::Yes(proofs) => symptoms.push(Symptom {
                     seen: (id.clone(), host),
@@ -205,8 +205,12 @@ fn symptoms(
     symptoms
 }
 
-/// A host and the hosts above it: a cause below shows in what it carries.
-fn carried(stack: &Stack, focus: usize) -> Vec<usize> {
+/// A host and, where the rule says in which layer its cause sits, the hosts above it: a cause below
+/// shows in what it carries. A cause that can sit anywhere is looked for where it shows.
+fn carried(stack: &Stack, seat: Seat, focus: usize) -> Vec<usize> {
+    if seat == Seat::Any {
+        return vec![focus];
+    }
     let layer = stack.hosts.get(focus).map_or(Layer::Unknown, |h| h.layer);
     let above = |host: &Host| match layer {
         Layer::L0 => matches!(host.layer, Layer::L1 | Layer::L2),

@@ -88,7 +88,7 @@ impl View<'_> {
                 .filter(|r| self.applies(r, candidate.focus))
                 .map(|r| Remedy {
                     text: fill(&r.text),
-                    commands: r.commands.iter().map(|c| fill(c)).collect(),
+                    commands: r.commands.iter().map(|c| text::fill_command(c, &hosts)).collect(),
                     risk: r.risk.clone(),
                 })
                 .collect(),

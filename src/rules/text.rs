@@ -13,15 +13,34 @@ pub fn names(text: &str) -> impl Iterator<Item = &str> {
 /// Replaces each `{fact}` by its value on the first of `hosts` that has it.
 /// A text with a fact that nobody has keeps the name in angle brackets, as a person would write it.
 pub fn fill(text: &str, hosts: &[&Host]) -> String {
+    fill_with(text, hosts, str::to_owned)
+}
+
+/// The same for a command that a person will paste into a shell. The values come from a stranger's
+/// bundle: whatever a shell could take for more than a word is quoted.
+pub fn fill_command(text: &str, hosts: &[&Host]) -> String {
+    fill_with(text, hosts, quoted)
+}
+
+fn fill_with(text: &str, hosts: &[&Host], show: fn(&str) -> String) -> String {
     pieces(text)
         .map(|piece| match piece {
             Piece::Text(text) => text.to_owned(),
             Piece::Fact(name) => hosts
                 .iter()
                 .find_map(|h| h.facts.first(name))
-                .map_or_else(|| format!("<{name}>"), |f| f.value.to_string()),
+                .map_or_else(|| format!("<{name}>"), |f| show(&f.value.to_string())),
         })
         .collect()
+}
+
+/// A word of a POSIX shell.
+fn quoted(value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&b);
+    if !value.is_empty() && value.bytes().all(plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\'', "'\\''"))
 }
 
 enum Piece<'t> {
@@ -73,6 +92,16 @@ mod tests {
         });
         let text = "modprobe -r {kvm.vendor_module} && echo ${HOME} {a,b} {host.name}";
         assert_eq!(fill(text, &[&host]), "modprobe -r kvm_intel && echo ${HOME} {a,b} <host.name>");
+        let command = "usermod -aG kvm {kvm.vendor_module}";
+        assert_eq!(fill_command(command, &[&host]), "usermod -aG kvm kvm_intel");
         assert_eq!(names(text).collect::<Vec<_>>(), ["kvm.vendor_module", "host.name"]);
+    }
+
+    #[test]
+    fn a_hostile_value_stays_one_word_of_a_command() {
+        assert_eq!(quoted("kvm_intel"), "kvm_intel");
+        assert_eq!(quoted("x; rm -rf ~"), "'x; rm -rf ~'");
+        assert_eq!(quoted("a'b$(c)"), "'a'\\''b$(c)'");
+        assert_eq!(quoted(""), "''");
     }
 }

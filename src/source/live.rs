@@ -11,13 +11,16 @@
 #![expect(clippy::disallowed_methods, reason = "source/ is the only reader of the outside")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use kvm_ioctls::Kvm;
 use sha2::{Digest, Sha256};
 
 use super::limits;
@@ -206,7 +209,7 @@ fn probe(options: &LiveOptions) -> Item {
     let device = options.root.join("dev/kvm");
     let source = format!("open {}", device.display());
     let text = match OpenOptions::new().read(true).write(true).open(&device) {
-        Ok(_) => "open=ok\n".to_owned(),
+        Ok(_) => format!("open=ok\n{}", api_version(&device)),
         // A tree that is not the running system's has no devices, whatever the machine has.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound && options.root.as_os_str() != "/" =>
@@ -221,6 +224,14 @@ fn probe(options: &LiveOptions) -> Item {
     };
     let outcome = Outcome { bytes: Some(text.into_bytes()), ..Outcome::default() };
     Item::of(PROBE.to_owned(), source, outcome)
+}
+
+/// What KVM answers. The node exists without any driver behind it (udev's static nodes), and KVM
+/// works without a CPU flag (pagetable-based back ends): only its own answer settles that it works.
+fn api_version(device: &Path) -> String {
+    let path = CString::new(device.as_os_str().as_bytes()).ok();
+    let version = path.and_then(|p| Kvm::new_with_path(p).ok()).map(|kvm| kvm.get_api_version());
+    version.filter(|v| *v > 0).map_or(String::new(), |v| format!("api_version={v}\n"))
 }
 
 /// A command to run.
