@@ -5,7 +5,7 @@
 //! not mean bare metal, and bare metal does not need one.
 
 use super::{Analyzer, derived};
-use crate::model::{Event, Fact, FactDef, Host, Kind, Origin, Value};
+use crate::model::{Event, Fact, FactDef, Host, Kind, Origin, Value, Version};
 
 /// Platform.
 pub const ANALYZER: Analyzer = Analyzer { name: "platform", facts: FACTS, run };
@@ -116,6 +116,7 @@ fn run(host: &Host) -> Vec<Fact> {
         facts.push(derived("platform.is_guest", Value::Bool(*guest), origin));
     }
     facts.extend(machine_type(host, vendor.as_ref().map(|(v, _)| *v)));
+    facts.extend(release(host));
     facts.extend(product(host));
     facts.extend(confidential(host));
     facts
@@ -159,29 +160,16 @@ fn by_setting(host: &Host) -> Found<&'static str> {
 }
 
 fn by_dmi(host: &Host) -> Found<&'static str> {
-    BY_DMI
-        .iter()
-        .find_map(|(name, prefix, vendor)| {
-            let fact = host.facts.first(name)?;
-            fact.value
-                .to_string()
-                .to_ascii_lowercase()
-                .starts_with(prefix)
-                .then(|| (*vendor, fact.origin.clone()))
-        })
-        .or_else(|| {
-            let vendor = host.facts.first("dmi.sys_vendor")?;
-            let product = host.facts.text("dmi.product_name")?;
-            let text = vendor.value.to_string();
-            (text.starts_with("Microsoft") && product.starts_with("Virtual Machine"))
-                .then(|| ("hyperv", vendor.origin.clone()))
-        })
-        .or_else(|| {
-            let vendor = host.facts.first("dmi.sys_vendor")?;
-            (vendor.value.to_string() == "Red Hat"
-                && host.facts.text("dmi.product_name") == Some("KVM"))
-            .then(|| ("kvm", vendor.origin.clone()))
-        })
+    let listed = BY_DMI.iter().find_map(|(name, prefix, vendor)| {
+        let fact = host.facts.first(name)?;
+        let value = fact.value.to_string().to_ascii_lowercase();
+        value.starts_with(prefix).then(|| (*vendor, fact.origin.clone()))
+    });
+    listed.or_else(|| {
+        let maker = host.facts.first("dmi.sys_vendor")?;
+        let model = host.facts.text("dmi.product_name").unwrap_or("");
+        Some((by_maker(&maker.value.to_string(), model)?, maker.origin.clone()))
+    })
 }
 
 /// The kernel's own line "DMI: VENDOR PRODUCT/BOARD, BIOS ...", where sysfs was not collected.
@@ -200,25 +188,32 @@ fn by_product_line(host: &Host) -> Found<&'static str> {
 /// Windows names maker and model; a machine whose maker is no hypervisor is physical.
 fn by_windows(host: &Host) -> Found<&'static str> {
     let maker = host.facts.first("windows.manufacturer")?;
-    let model = host.facts.text("windows.model").unwrap_or("").to_ascii_lowercase();
-    let text = maker.value.to_string().to_ascii_lowercase();
-    let vendor = if text.starts_with("microsoft") && model.starts_with("virtual machine") {
-        "hyperv"
-    } else {
-        let mut names = BY_DMI
-            .iter()
-            .filter(|(name, _, _)| matches!(*name, "dmi.sys_vendor" | "dmi.product_name"));
-        names
-            .find(|(_, prefix, _)| text.starts_with(prefix) || model.starts_with(prefix))
-            .map_or("bare-metal", |(_, _, v)| v)
-    };
+    let model = host.facts.text("windows.model").unwrap_or("");
+    let vendor = by_maker(&maker.value.to_string(), model).unwrap_or("bare-metal");
     Some((vendor, maker.origin.clone()))
+}
+
+/// Maker and model in any spelling of case.
+fn by_maker(maker: &str, model: &str) -> Option<&'static str> {
+    let (maker, model) = (maker.to_ascii_lowercase(), model.to_ascii_lowercase());
+    match (maker.as_str(), model.as_str()) {
+        (maker, "virtual machine") if maker.starts_with("microsoft") => return Some("hyperv"),
+        ("red hat", "kvm") => return Some("kvm"),
+        _ => {}
+    }
+    let fits = |(name, prefix, _): &&(&str, &str, &str)| match *name {
+        "dmi.sys_vendor" => maker.starts_with(prefix),
+        "dmi.product_name" => model.starts_with(prefix),
+        _ => false,
+    };
+    BY_DMI.iter().find(fits).map(|(_, _, vendor)| *vendor)
 }
 
 /// What the kernel, systemd-detect-virt or lscpu say of the hypervisor; the first that names one
 /// that is known. A container answers systemd-detect-virt with its own kind.
 fn by_word(host: &Host) -> Found<&'static str> {
-    let event = boot(host, "hypervisor").and_then(|e| Some((e.fields.get("value")?.clone(), &e.origin)));
+    let event =
+        boot(host, "hypervisor").and_then(|e| Some((e.fields.get("value")?.clone(), &e.origin)));
     let facts = ["host.detect_virt", "lscpu.hypervisor_vendor"].iter();
     let facts = facts.filter_map(|n| host.facts.first(n)).map(|f| (f.value.to_string(), &f.origin));
     event.into_iter().chain(facts).find_map(|(text, origin)| {
@@ -275,11 +270,31 @@ fn physical(host: &Host) -> Found<bool> {
     Some((false, event.origin.clone()))
 }
 
+/// The kernel's release from its own first line, where `uname` was not collected.
+fn release(host: &Host) -> Vec<Fact> {
+    let known = host.facts.first("kernel.release").is_some();
+    let Some(event) = boot(host, "version").filter(|_| !known) else { return Vec::new() };
+    let Some(release) = event.fields.get("value") else { return Vec::new() };
+    let version = Version::parse(release);
+    let text = derived("kernel.release", Value::text(release), &event.origin);
+    let version = version.map(|v| derived("kernel.version", Value::Version(v), &event.origin));
+    std::iter::once(text).chain(version).collect()
+}
+
+/// EC2 names the instance type as the product, also in the kernel's own DMI line.
+fn type_in_boot_log(host: &Host) -> Option<Fact> {
+    let event = boot(host, "dmi")?;
+    let product = event.fields.get("value")?.strip_prefix("Amazon EC2 ")?;
+    let name = product.split(['/', ',']).next()?.trim();
+    Some(derived("platform.machine_type", Value::text(name), &event.origin))
+}
+
 fn machine_type(host: &Host, vendor: Option<&str>) -> Option<Fact> {
     let fact = host
         .facts
         .first("cloud.machine_type")
-        .or_else(|| host.facts.first("dmi.product_name").filter(|_| vendor == Some("aws")))?;
+        .or_else(|| host.facts.first("dmi.product_name").filter(|_| vendor == Some("aws")));
+    let Some(fact) = fact else { return type_in_boot_log(host) };
     let text = fact.value.to_string();
     let name = text.rsplit('/').next().unwrap_or(&text);
     Some(derived("platform.machine_type", Value::text(name), &fact.origin))

@@ -75,6 +75,8 @@ pub const LOGS: &[LogSource] = &[
     file("var/log/messages*", Writer::Other),
     file("var/log/syslog*", Writer::Other),
     file("var/log/daemon.log*", Writer::Other),
+    file("var/log/auth.log*", Writer::Other),
+    file("var/log/secure*", Writer::Other),
     // Audit.
     live("var/log/audit/audit.log", Writer::Audit),
     file("var/log/audit/audit.log.*", Writer::Audit),

@@ -28,7 +28,7 @@ pub fn split(default: Writer, line: &str) -> Prefix<'_> {
     const FORMS: &[fn(Writer, &str) -> Option<Prefix<'_>>] =
         &[boot, ctime, iso, syslog, rfc5424, short_full, short_unix, klog, kmsg, elapsed, audit];
     let line = line.trim_end_matches(['\r', '\n']);
-    if prompt::is_typed(line) {
+    if prompt::is_typed(line) && !(default == Writer::Container && line.starts_with('❯')) {
         return Prefix { stamp: None, writer: Writer::Other, message: line };
     }
     let line = priority(unwrap(default, line));
@@ -318,7 +318,17 @@ fn tagged<'a>(stamp: Option<Stamp>, name: &str, message: &'a str) -> Prefix<'a> 
             let message = boot_stamp(message).map_or(message, |(rest, _)| rest);
             kernel(stamp, message)
         }
+        Writer::Other => Prefix { stamp, writer: passed_on(message), message },
         writer => Prefix { stamp, writer, message },
+    }
+}
+
+/// What a VMM printed, passed on by whatever started it: `runner[8120]: qemu-system-x86_64: ...`.
+fn passed_on(message: &str) -> Writer {
+    let name = message.split_once(": ").map_or("", |(name, _)| name);
+    match tag::writer(name) {
+        writer @ (Writer::Qemu | Writer::Vmm) if !name.contains(' ') => writer,
+        _ => Writer::Other,
     }
 }
 

@@ -215,3 +215,20 @@ fn any_input_is_taken() {
         }
     }
 }
+
+#[test]
+fn a_vmm_behind_the_tag_of_its_starter_is_heard() {
+    let line = "Mar  3 09:14:02 ci runner[8120]: qemu-system-x86_64: failed to initialize kvm: Permission denied";
+    let prefix = split(Writer::Other, line);
+    assert_eq!(prefix.writer, Writer::Qemu);
+    let quoted =
+        "Mar  3 09:14:02 ci notes[1]: see also qemu-system-x86_64: failed to initialize kvm";
+    assert_eq!(split(Writer::Other, quoted).writer, Writer::Other);
+}
+
+#[test]
+fn a_containers_own_bullets_are_no_prompt() {
+    let line = "❯ ERROR: KVM acceleration is not available";
+    assert_eq!(split(Writer::Container, line).writer, Writer::Container);
+    assert_eq!(split(Writer::Stderr, line).writer, Writer::Other);
+}

@@ -108,8 +108,11 @@ impl View<'_> {
     }
 
     /// One entry per line that proves it, at least one.
+    /// Values in its text are those of the host that proves it.
     fn evidence(&self, held: &Held, hosts: &[&Host]) -> Vec<Evidence> {
-        let says = text::fill(&held.says, hosts);
+        let prover = held.proofs.first().and_then(|p| self.stack.hosts.get(p.host));
+        let hosts: Vec<&Host> = prover.into_iter().chain(hosts.iter().copied()).collect();
+        let says = text::fill(&held.says, &hosts);
         let unique: BTreeSet<&Proof> = held.proofs.iter().collect();
         unique
             .into_iter()

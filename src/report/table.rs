@@ -131,8 +131,10 @@ impl Page {
         self.line(&format!("   {}   {percent}   {}   {}", cause.id, cause.severity, place(cause)));
         self.wrapped("   ", 3, &cause.why);
         self.line(&self.paint(Paint::Dim, "   evidence"));
+        let mut said = "";
         for evidence in cause.evidence.iter().take(MOST_EVIDENCE) {
-            self.evidence(evidence);
+            self.evidence(evidence, evidence.says == said);
+            said = &evidence.says;
         }
         if cause.evidence.len() > MOST_EVIDENCE {
             let more = cause.evidence.len() - MOST_EVIDENCE;
@@ -159,11 +161,14 @@ impl Page {
         }
     }
 
-    fn evidence(&mut self, evidence: &EvidenceView) {
+    /// Several lines that say the same thing are shown under one statement.
+    fn evidence(&mut self, evidence: &EvidenceView, said: bool) {
         let mark = if evidence.weight == "against" { '-' } else { '+' };
         let line = evidence.line.map_or(String::new(), |l| format!(":{l}"));
         let place = format!("{} {}{line}", evidence.host, evidence.source);
-        self.wrapped(&format!("   {mark} {:8} ", evidence.weight), 14, &evidence.says);
+        if !said {
+            self.wrapped(&format!("   {mark} {:8} ", evidence.weight), 14, &evidence.says);
+        }
         self.line(&format!("              {}", self.paint(Paint::Dim, place.trim())));
         if !evidence.text.is_empty() {
             self.wrapped("              | ", 16, &shorten(&evidence.text, 240));

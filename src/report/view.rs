@@ -82,7 +82,8 @@ pub struct Platform {
     pub product: String,
     /// What the kernel says is below it.
     pub hypervisor: String,
-    /// `on`, `off` or `unknown`: whether guests of this machine could nest.
+    /// `on`, `off`, `software` (KVM works without vmx/svm) or `unknown`: whether guests of this
+    /// machine could nest.
     pub nesting: &'static str,
 }
 
@@ -292,7 +293,10 @@ fn host(host: &Host) -> HostView {
 
 /// Whether guests of the machine could nest, as far as its own settings tell.
 fn nesting(host: &Host) -> &'static str {
+    let answers = host.facts.first("devkvm.api_version").is_some();
     match (host.facts.bool("virt.flag"), host.facts.bool("kvm.nested")) {
+        // A pagetable-based back end: KVM answers, though the CPU shows no flag.
+        (Some(false), _) if answers => "software",
         (_, Some(true)) => "on",
         (_, Some(false)) | (Some(false), None) => "off",
         _ => "unknown",
