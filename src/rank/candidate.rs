@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::model::{Host, Layer, Stack, Weight};
-use crate::rules::RuleSet;
+use crate::rules::{RuleSet, Scope};
 use crate::rules::eval::{Answer, Evaluator, Missing, Proof};
 use crate::rules::rule::{CauseRule, Seat, Target};
 
@@ -71,6 +71,7 @@ pub(crate) fn seats<'r>(stack: &Stack, set: &'r RuleSet) -> Vec<(&'r CauseRule, 
 fn sits(seat: Seat, host: &Host) -> bool {
     match seat {
         Seat::L0 => matches!(host.layer, Layer::L0 | Layer::Unknown),
+        Seat::Provider => host.collected() || host.layer == Layer::L0,
         Seat::L1 => host.layer == Layer::L1 && host.collected(),
         Seat::L2 => host.layer == Layer::L2 && host.collected(),
         Seat::Any | Seat::Network => host.collected(),
@@ -186,7 +187,7 @@ fn symptoms(
         let Target::Symptom(id) = &explains.target else { continue };
         let mut unknown = BTreeSet::new();
         let before = symptoms.len();
-        for host in carried(evaluator.stack, rule.seat, focus) {
+        for host in carried(evaluator.stack, rule.seat, explains.scope, focus) {
             match evaluator.symptom(id, &explains.filter, host) {
                 Answer::Yes(proofs) => symptoms.push(Symptom {
                     seen: (id.clone(), host),
@@ -207,7 +208,7 @@ fn symptoms(
 
 /// A host and, where the rule says in which layer its cause sits, the hosts above it: a cause below
 /// shows in what it carries. A cause that can sit anywhere is looked for where it shows.
-fn carried(stack: &Stack, seat: Seat, focus: usize) -> Vec<usize> {
+fn carried(stack: &Stack, seat: Seat, scope: Option<Scope>, focus: usize) -> Vec<usize> {
     if seat == Seat::Any {
         return vec![focus];
     }
@@ -217,5 +218,10 @@ fn carried(stack: &Stack, seat: Seat, focus: usize) -> Vec<usize> {
         Layer::L1 => host.layer == Layer::L2,
         _ => false,
     };
-    (0..stack.hosts.len()).filter(|i| *i == focus || above(&stack.hosts[*i])).collect()
+    let shows = |index: &usize| match scope {
+        Some(Scope::Here) => *index == focus,
+        Some(_) => above(&stack.hosts[*index]),
+        None => *index == focus || above(&stack.hosts[*index]),
+    };
+    (0..stack.hosts.len()).filter(shows).collect()
 }

@@ -54,31 +54,31 @@ impl Answer {
 
     /// No beats cannot-tell beats yes.
     fn all(answers: impl IntoIterator<Item = Self>) -> Self {
-        let (mut proofs, mut missing) = (Vec::new(), BTreeSet::new());
+        let (mut proofs, mut missing) = (Vec::new(), None::<BTreeSet<Missing>>);
         for answer in answers {
             match answer {
                 Self::Yes(more) => proofs.extend(more),
-                Self::Unknown(more) => missing.extend(more),
+                Self::Unknown(more) => missing.get_or_insert_default().extend(more),
                 no @ Self::No(_) => return no,
             }
         }
-        if missing.is_empty() { Self::Yes(proofs) } else { Self::Unknown(missing) }
+        missing.map_or(Self::Yes(proofs), Self::Unknown)
     }
 
     /// Yes beats cannot-tell beats no.
     fn any(answers: impl IntoIterator<Item = Self>) -> Self {
-        let (mut yes, mut seen, mut missing) = (None::<Vec<Proof>>, Vec::new(), BTreeSet::new());
+        let (mut yes, mut seen) = (None::<Vec<Proof>>, Vec::new());
+        let mut missing = None::<BTreeSet<Missing>>;
         for answer in answers {
             match answer {
                 Self::Yes(more) => yes.get_or_insert_default().extend(more),
-                Self::Unknown(more) => missing.extend(more),
+                Self::Unknown(more) => missing.get_or_insert_default().extend(more),
                 Self::No(more) => seen.extend(more),
             }
         }
         match yes {
             Some(proofs) => Self::Yes(proofs),
-            None if missing.is_empty() => Self::No(seen),
-            None => Self::Unknown(missing),
+            None => missing.map_or(Self::No(seen), Self::Unknown),
         }
     }
 }
@@ -270,6 +270,9 @@ impl<'s> Evaluator<'s> {
 
     fn missing_symptom(&self, id: &str, host: Option<&Host>) -> BTreeSet<Missing> {
         let Some(symptom) = self.set.symptoms.get(id) else { return BTreeSet::new() };
+        if let SymptomTest::When(condition) = &symptom.test {
+            return self.missing_condition(condition, host);
+        }
         let layer = host.map_or(Layer::Unknown, |h| h.layer);
         let writers = self.writers(symptom);
         let Some(writer) = writers.first() else { return BTreeSet::new() };
@@ -279,6 +282,21 @@ impl<'s> Evaluator<'s> {
             command: log_command(*writer).to_owned(),
             reason: GapReason::NotCollected,
         }])
+    }
+
+    /// All that a predicate rests on: what to collect where nothing of a host is known.
+    fn missing_condition(&self, condition: &Condition, host: Option<&Host>) -> BTreeSet<Missing> {
+        match condition {
+            Condition::All(items) | Condition::Any(items) => {
+                items.iter().flat_map(|c| self.missing_condition(c, host)).collect()
+            }
+            Condition::Not(inner) => self.missing_condition(inner, host),
+            Condition::Fact(test) => missing_fact(test, host),
+            Condition::Symptom(test) => self.missing_symptom(&test.id, host),
+            Condition::Temporal(test) => {
+                test.ids.iter().flat_map(|id| self.missing_symptom(id, host)).collect()
+            }
+        }
     }
 
     fn temporal(&self, test: &Temporal, index: usize) -> Answer {
@@ -382,5 +400,43 @@ pub fn log_command(writer: Writer) -> &'static str {
         Writer::Tool => "kvm-ok; virt-host-validate qemu",
         Writer::Stderr | Writer::Vmm => "the failing command with 2> stderr.txt",
         _ => "journalctl -b",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown() -> Answer {
+        Answer::Unknown(BTreeSet::new())
+    }
+
+    fn yes() -> Answer {
+        Answer::Yes(Vec::new())
+    }
+
+    fn no() -> Answer {
+        Answer::No(Vec::new())
+    }
+
+    #[test]
+    fn no_beats_cannot_tell_beats_yes_in_all() {
+        assert_eq!(Answer::all([yes(), unknown(), no()]), no());
+        assert_eq!(Answer::all([yes(), unknown()]), unknown());
+        assert_eq!(Answer::all([yes(), yes()]), yes());
+    }
+
+    #[test]
+    fn yes_beats_cannot_tell_beats_no_in_any() {
+        assert_eq!(Answer::any([no(), unknown(), yes()]), yes());
+        assert_eq!(Answer::any([no(), unknown()]), unknown());
+        assert_eq!(Answer::any([no(), no()]), no());
+    }
+
+    #[test]
+    fn not_turns_yes_and_no_and_leaves_what_cannot_be_told() {
+        assert_eq!(yes().negate(), no());
+        assert_eq!(no().negate(), yes());
+        assert_eq!(unknown().negate(), unknown());
     }
 }

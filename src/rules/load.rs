@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::case::{self, Machine};
 use super::check;
-use super::condition::{self, Filter};
+use super::condition::{self, Filter, Scope};
 use super::node::{self, Node, Position};
 use super::read::{Map, Reader};
 use super::rule::{
@@ -347,9 +347,11 @@ fn read_explains(reader: &mut Reader<'_>, node: Node) -> Option<Explains> {
         Some(Target::Cause(_)) => Some(Weight::Supports),
         _ => read_weight(reader, &mut map),
     };
+    let scopes = [(Scope::Here, "here"), (Scope::Above, "above")];
+    let scope = map.take("at").and_then(|n| reader.word(&n, "place", &scopes));
     let filter = map.take("where").map(|n| condition::read_filter(reader, n)).unwrap_or_default();
     map.finish(reader);
-    Some(Explains { target: target?, position, weight: weight?, filter })
+    Some(Explains { target: target?, position, weight: weight?, scope, filter })
 }
 
 fn read_remedy(reader: &mut Reader<'_>, vocabulary: &Vocabulary, node: Node) -> Option<RemedyRule> {

@@ -1,7 +1,7 @@
 //! What a rule is, once it is read.
 
 use super::case::Case;
-use super::condition::{Condition, Filter};
+use super::condition::{Condition, Filter, Scope};
 use super::node::Position;
 use super::pattern::Pattern;
 use crate::model::{Severity, Weight, Writer};
@@ -59,6 +59,9 @@ pub enum Seat {
     L2,
     /// On whichever host shows the evidence.
     Any,
+    /// On the host that has to give its guests a function: L0, also where it was not collected, and
+    /// any collected guest that is a hypervisor itself.
+    Provider,
     /// On the path between the layers.
     Network,
 }
@@ -70,6 +73,7 @@ impl Seat {
         (Self::L1, "l1"),
         (Self::L2, "l2"),
         (Self::Any, "any"),
+        (Self::Provider, "provider"),
         (Self::Network, "network"),
     ];
 }
@@ -128,6 +132,8 @@ pub struct Explains {
     pub position: Position,
     /// How much seeing it says for the cause.
     pub weight: Weight,
+    /// Where it has to show: on the cause's own host, on those above, or (`None`) on either.
+    pub scope: Option<Scope>,
     /// Only events whose fields match count.
     pub filter: Filter,
 }
