@@ -317,9 +317,13 @@ fn product(host: &Host) -> Option<Fact> {
 }
 
 /// "Memory Encryption Features active:" is printed on a host with SME too: only SEV and TDX are
-/// guests' features.
+/// guests' features. A log that goes back to the kernel's first line and has none says that it is
+/// no confidential guest.
 fn confidential(host: &Host) -> Option<Fact> {
-    let event = boot(host, "memory_encryption")?;
+    let Some(event) = boot(host, "memory_encryption") else {
+        let first = boot(host, "version")?;
+        return Some(derived("platform.confidential", Value::Bool(false), &first.origin));
+    };
     let value = event.fields.get("value")?;
     let guest = ["SEV", "TDX"].iter().any(|w| value.contains(w));
     Some(derived("platform.confidential", Value::Bool(guest), &event.origin))

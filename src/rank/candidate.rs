@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::model::{Host, Layer, Stack, Weight};
-use crate::rules::{RuleSet, Scope};
 use crate::rules::eval::{Answer, Evaluator, Missing, Proof};
 use crate::rules::rule::{CauseRule, Seat, Target};
+use crate::rules::{RuleSet, Scope};
 
 /// A symptom as seen on a host: what explaining away works on.
 pub(crate) type Seen = (String, usize);
@@ -32,7 +32,19 @@ pub(crate) struct Symptom {
 #[derive(Debug, Clone)]
 pub(crate) struct Open {
     pub(crate) weight: i32,
+    pub(crate) what: Asked,
     pub(crate) missing: BTreeSet<Missing>,
+}
+
+/// What cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Whether it is a cause at all.
+    Needs,
+    /// A piece of evidence.
+    Evidence,
+    /// Whether a further symptom shows: nobody has to go looking for symptoms.
+    Symptom,
 }
 
 /// Whether what a cause needs is there.
@@ -93,7 +105,7 @@ impl<'r> Candidate<'r> {
             Some(Answer::Yes(_)) => Needs::Met,
             Some(Answer::No(_)) => return None,
             Some(Answer::Unknown(missing)) => {
-                open.push(Open { weight: 0, missing });
+                open.push(Open { weight: 0, what: Asked::Needs, missing });
                 Needs::Unknown
             }
         };
@@ -111,7 +123,7 @@ impl<'r> Candidate<'r> {
                 Answer::No(_) => {}
                 Answer::Unknown(missing) => {
                     let weight = evidence.weight.decibans().unwrap_or(-30);
-                    open.push(Open { weight, missing });
+                    open.push(Open { weight, what: Asked::Evidence, missing });
                 }
             }
         }
@@ -150,6 +162,17 @@ impl<'r> Candidate<'r> {
     /// Decibans if all that cannot be told spoke for it.
     pub(crate) fn potential(&self) -> i32 {
         self.score() + self.open.iter().map(|o| o.weight.max(0)).sum::<i32>()
+    }
+
+    /// Whether it explains something that `cause` explains too, and would be ahead of it if all
+    /// evidence that cannot be told spoke for it.
+    pub(crate) fn could_overtake(&self, cause: &Self) -> bool {
+        let shared = self.seen().any(|s| cause.seen().any(|other| s == other));
+        let discounted = self.symptoms.iter().filter(|s| s.discounted);
+        let regained = discounted.filter_map(|s| s.weight.decibans()).sum::<i32>();
+        let evidence = self.open.iter().filter(|o| o.what == Asked::Evidence);
+        let gain = evidence.map(|o| o.weight.max(0)).sum::<i32>();
+        shared && self.score() + regained + gain > cause.score()
     }
 
     /// Symptoms it explains.
@@ -200,7 +223,8 @@ fn symptoms(
             }
         }
         if symptoms.len() == before && !unknown.is_empty() {
-            open.push(Open { weight: explains.weight.decibans().unwrap_or(0), missing: unknown });
+            let weight = explains.weight.decibans().unwrap_or(0);
+            open.push(Open { weight, what: Asked::Symptom, missing: unknown });
         }
     }
     symptoms

@@ -22,6 +22,8 @@ use crate::rules::{RuleSet, Vocabulary};
 
 /// From this score on (confidence 0.5) a cause is reported.
 const REPORTED: i32 = 0;
+/// A cause as sure as this (confidence 0.95) needs no more evidence.
+const SURE: i32 = 13;
 /// From this score on (confidence 0.2) it is suspected.
 const SUSPECTED: i32 = -6;
 
@@ -43,6 +45,9 @@ pub(crate) struct Taken<'r> {
     pub(crate) causes: Vec<(Candidate<'r>, Vec<Candidate<'r>>)>,
     /// Not reported: suspected, undetermined or neither.
     pub(crate) rest: Vec<Candidate<'r>>,
+    /// Explain only what a reported cause explains better, and could overtake it with evidence that
+    /// was not collected.
+    pub(crate) rivals: Vec<Candidate<'r>>,
 }
 
 /// Takes the best, discounts what it explains, and goes on.
@@ -71,6 +76,10 @@ fn explain_away(mut open: Vec<Candidate<'_>>) -> Taken<'_> {
         causes.push((best, below.collect()));
     }
     causes.sort_by_key(|(cause, _)| cause.order());
-    open.retain(Candidate::is_open);
-    Taken { causes, rest: open }
+    let (rest, beaten): (Vec<_>, Vec<_>) = open.into_iter().partition(Candidate::is_open);
+    let overtakes = |rival: &Candidate<'_>| {
+        causes.iter().any(|(cause, _)| cause.score() < SURE && rival.could_overtake(cause))
+    };
+    let rivals = beaten.into_iter().filter(overtakes).collect();
+    Taken { causes, rest, rivals }
 }

@@ -1,5 +1,6 @@
 //! The report for people: the answer first, then why, then what to type next.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -9,6 +10,9 @@ use super::view::{CauseView, EvidenceView, Report};
 
 /// Most evidence lines shown of one cause; JSON has all.
 const MOST_EVIDENCE: usize = 6;
+
+/// Characters of a log line that are shown; JSON has more.
+const LONGEST_QUOTE: usize = 200;
 
 /// Renders text for a terminal or a file.
 pub fn render(report: &Report, style: Style) -> String {
@@ -132,8 +136,10 @@ impl Page {
         self.wrapped("   ", 3, &cause.why);
         self.line(&self.paint(Paint::Dim, "   evidence"));
         let mut said = "";
+        let mut quoted = BTreeSet::new();
         for evidence in cause.evidence.iter().take(MOST_EVIDENCE) {
-            self.evidence(evidence, evidence.says == said);
+            let new = quoted.insert((&evidence.host, &evidence.source, evidence.line));
+            self.evidence(evidence, evidence.says == said, new);
             said = &evidence.says;
         }
         if cause.evidence.len() > MOST_EVIDENCE {
@@ -161,8 +167,9 @@ impl Page {
         }
     }
 
-    /// Several lines that say the same thing are shown under one statement.
-    fn evidence(&mut self, evidence: &EvidenceView, said: bool) {
+    /// Several lines that say the same thing are shown under one statement, and a line that says
+    /// several things is quoted once.
+    fn evidence(&mut self, evidence: &EvidenceView, said: bool, new: bool) {
         let mark = if evidence.weight == "against" { '-' } else { '+' };
         let line = evidence.line.map_or(String::new(), |l| format!(":{l}"));
         let place = format!("{} {}{line}", evidence.host, evidence.source);
@@ -170,8 +177,8 @@ impl Page {
             self.wrapped(&format!("   {mark} {:8} ", evidence.weight), 14, &evidence.says);
         }
         self.line(&format!("              {}", self.paint(Paint::Dim, place.trim())));
-        if !evidence.text.is_empty() {
-            self.wrapped("              | ", 16, &shorten(&evidence.text, 240));
+        if new && !evidence.text.is_empty() {
+            self.wrapped("              | ", 16, &shorten(&evidence.text, LONGEST_QUOTE));
         }
     }
 
@@ -245,7 +252,13 @@ fn place(cause: &CauseView) -> String {
 
 /// Control characters of a stranger's log never reach a terminal.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_bidi(c) { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if c.is_control() || is_bidi(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
 }
 
 /// Characters that reorder text on a terminal: a log line must read as it was written.
@@ -284,7 +297,7 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
-        assert_eq!(clean("a\x1b[31mb\u{202e}c"), "a\u{fffd}[31mb\u{fffd}c");
+        assert_eq!(clean("a\x1b[31mb\u{202e}c\td"), "a\u{fffd}[31mb\u{fffd}c d");
     }
 
     #[test]
