@@ -8,6 +8,10 @@ use crate::rules::eval::{Answer, Evaluator, Missing, Proof};
 use crate::rules::rule::{CauseRule, Seat, Target};
 use crate::rules::{RuleSet, Scope};
 
+/// Decibans of each symptom after the strongest, and of all of them at most.
+const FURTHER: i32 = 2;
+const MOST_FURTHER: i32 = 6;
+
 /// A symptom as seen on a host: what explaining away works on.
 pub(crate) type Seen = (String, usize);
 
@@ -156,7 +160,7 @@ impl<'r> Candidate<'r> {
     pub(crate) fn score(&self) -> i32 {
         let held = self.held.iter().filter_map(|h| h.weight.decibans()).sum::<i32>();
         let symptoms = self.symptoms.iter().filter(|s| !s.discounted);
-        self.rule.prior + held + symptoms.filter_map(|s| s.weight.decibans()).sum::<i32>()
+        self.rule.prior + held + together(symptoms.filter_map(|s| s.weight.decibans()))
     }
 
     /// Decibans if all that cannot be told spoke for it.
@@ -169,7 +173,7 @@ impl<'r> Candidate<'r> {
     pub(crate) fn could_overtake(&self, cause: &Self) -> bool {
         let shared = self.seen().any(|s| cause.seen().any(|other| s == other));
         let discounted = self.symptoms.iter().filter(|s| s.discounted);
-        let regained = discounted.filter_map(|s| s.weight.decibans()).sum::<i32>();
+        let regained = together(discounted.filter_map(|s| s.weight.decibans()));
         let evidence = self.open.iter().filter(|o| o.what == Asked::Evidence);
         let gain = evidence.map(|o| o.weight.max(0)).sum::<i32>();
         shared && self.score() + regained + gain > cause.score()
@@ -196,6 +200,16 @@ impl<'r> Candidate<'r> {
     pub(crate) fn order(&self) -> (Reverse<i32>, Layer, String, usize) {
         (Reverse(self.score()), self.layer, self.rule.id.clone(), self.focus)
     }
+}
+
+/// What several symptoms of one failure say together. They are not independent: whoever misses
+/// /dev/kvm says so in every log. The strongest counts whole, each further one confirms it a
+/// little, up to a limit.
+fn together(weights: impl Iterator<Item = i32>) -> i32 {
+    let weights: Vec<i32> = weights.collect();
+    let strongest = weights.iter().copied().max().unwrap_or(0);
+    let further = i32::try_from(weights.len().saturating_sub(1)).unwrap_or(i32::MAX);
+    strongest + further.saturating_mul(FURTHER).min(MOST_FURTHER)
 }
 
 /// The symptoms of a rule that are seen on its host or on those it carries.
@@ -248,4 +262,17 @@ fn carried(stack: &Stack, seat: Seat, scope: Option<Scope>, focus: usize) -> Vec
         None => *index == focus || above(&stack.hosts[*index]),
     };
     (0..stack.hosts.len()).filter(shows).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::together;
+
+    #[test]
+    fn symptoms_of_one_failure_are_not_counted_as_if_they_were_independent() {
+        assert_eq!(together([].into_iter()), 0);
+        assert_eq!(together([6].into_iter()), 6);
+        assert_eq!(together([6, 13, 6].into_iter()), 17);
+        assert_eq!(together([6; 20].into_iter()), 12);
+    }
 }
