@@ -7,6 +7,8 @@
 mod architecture;
 mod cli;
 mod equivalence;
+mod live;
 mod messages;
 mod registry;
+mod robustness;
 mod support;

@@ -6,61 +6,57 @@ use crate::model::{Fact, FactDef, Host, Kind, Value};
 /// State of KVM.
 pub const ANALYZER: Analyzer = Analyzer { name: "kvm_state", facts: FACTS, run };
 
-const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    fact(
+    FactDef::new(
         "virt.flag",
         Kind::Bool,
         "whether the CPU shows vmx or svm to this machine's operating system",
         "grep -cwE 'vmx|svm' /proc/cpuinfo",
     ),
-    fact("virt.vendor", Kind::Text, "CPU vendor: intel, amd, hygon, arm, ...", "lscpu"),
-    fact(
+    FactDef::new("virt.vendor", Kind::Text, "CPU vendor: intel, amd, hygon, arm, ...", "lscpu"),
+    FactDef::new(
         "virt.module",
         Kind::Text,
         "the vendor module that fits this CPU: kvm_intel or kvm_amd",
         "lscpu",
     ),
-    fact(
+    FactDef::new(
         "kvm.loaded",
         Kind::Bool,
         "whether a vendor module (or another KVM back end) is loaded or built in",
         "lsmod | grep kvm",
     ),
-    fact(
+    FactDef::new(
         "kvm.core_only",
         Kind::Bool,
         "kvm is loaded and no vendor module is: the vendor module refused or was never asked",
         "lsmod | grep kvm",
     ),
-    fact(
+    FactDef::new(
         "kvm.in_use",
         Kind::Bool,
         "whether KVM runs guests right now (use count, running QEMU with KVM)",
         "lsmod | grep kvm; ps -ef | grep qemu",
     ),
-    fact(
+    FactDef::new(
         "kvm.built_in",
         Kind::Text,
         "how the running kernel has KVM: builtin, module, absent",
         "grep KVM /boot/config-$(uname -r)",
     ),
-    fact(
+    FactDef::new(
         "vbox.loaded",
         Kind::Bool,
         "whether VirtualBox's kernel module is loaded",
         "lsmod | grep vboxdrv",
     ),
-    fact(
+    FactDef::new(
         "vmware.loaded",
         Kind::Bool,
         "whether VMware's kernel module is loaded",
         "lsmod | grep vmmon",
     ),
-    fact(
+    FactDef::new(
         "modprobe.nested_off",
         Kind::Bool,
         "whether a modprobe.d file sets nested=0 for the vendor module of this CPU",

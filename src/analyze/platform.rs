@@ -10,33 +10,34 @@ use crate::model::{Event, Fact, FactDef, Host, Kind, Origin, Value, Version};
 /// Platform.
 pub const ANALYZER: Analyzer = Analyzer { name: "platform", facts: FACTS, run };
 
-const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind, per: "", doc, command }
-}
-
 const DMI: &str = "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name";
 
 const FACTS: &[FactDef] = &[
-    fact(
+    FactDef::new(
         "platform.vendor",
         Kind::Text,
         "what the machine runs on: bare-metal, kvm, proxmox, openstack, kubevirt, gcp, aws, azure, hyperv, wsl, vmware, virtualbox, xen, parallels, apple-vz, utm, docker-desktop, ...",
         DMI,
     ),
-    fact(
+    FactDef::new(
         "platform.is_guest",
         Kind::Bool,
         "whether the machine is a virtual machine",
         "systemd-detect-virt",
     ),
-    fact(
+    FactDef::new(
         "platform.machine_type",
         Kind::Text,
         "the provider's machine type, e.g. e2-standard-4 or m5.xlarge",
         DMI,
     ),
-    fact("platform.product", Kind::Text, "vendor and product as the firmware names them", DMI),
-    fact(
+    FactDef::new(
+        "platform.product",
+        Kind::Text,
+        "vendor and product as the firmware names them",
+        DMI,
+    ),
+    FactDef::new(
         "platform.confidential",
         Kind::Bool,
         "whether memory encryption makes this a confidential guest (SEV, TDX)",

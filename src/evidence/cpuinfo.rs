@@ -17,80 +17,91 @@ pub const SLICE: Slice = Slice { name: "cpuinfo", wants: WANTS, facts: FACTS, pa
 
 const WANTS: &[Want] = &[Want::file("proc/cpuinfo")];
 
-const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind, per: "", doc, command }
-}
-
 const FLAGS: &str = "grep -m1 -E 'flags|Features' /proc/cpuinfo";
 const MICROCODE: &str = "grep microcode /proc/cpuinfo | sort | uniq -c";
 
 const FACTS: &[FactDef] = &[
-    fact(
+    FactDef::new(
         "cpu.vendor",
         Kind::Text,
         "Maker: intel, amd, hygon, zhaoxin, arm, power, s390 or other",
         "grep -m1 -E 'vendor_id|implementer' /proc/cpuinfo",
     ),
-    fact("cpu.family", Kind::Int, "x86 family, decimal", "grep -m1 'cpu family' /proc/cpuinfo"),
-    fact("cpu.model", Kind::Int, "x86 model, decimal", "grep -m1 -w model /proc/cpuinfo"),
-    fact("cpu.stepping", Kind::Int, "x86 stepping, decimal", "grep -m1 stepping /proc/cpuinfo"),
-    fact(
+    FactDef::new(
+        "cpu.family",
+        Kind::Int,
+        "x86 family, decimal",
+        "grep -m1 'cpu family' /proc/cpuinfo",
+    ),
+    FactDef::new("cpu.model", Kind::Int, "x86 model, decimal", "grep -m1 -w model /proc/cpuinfo"),
+    FactDef::new(
+        "cpu.stepping",
+        Kind::Int,
+        "x86 stepping, decimal",
+        "grep -m1 stepping /proc/cpuinfo",
+    ),
+    FactDef::new(
         "cpu.model_name",
         Kind::Text,
         "Model for people; a guest sees what its CPU definition says",
         "grep -m1 'model name' /proc/cpuinfo",
     ),
-    fact("cpu.flags", Kind::Words, "Features that every listed processor has", FLAGS),
-    fact(
+    FactDef::new("cpu.flags", Kind::Words, "Features that every listed processor has", FLAGS),
+    FactDef::new(
         "cpu.vmx_flags",
         Kind::Words,
         "VMX features that every listed processor has, `vmx flags` (5.9 on)",
         "grep -m1 'vmx flags' /proc/cpuinfo",
     ),
-    fact(
+    FactDef::new(
         "cpu.flags_differ",
         Kind::Bool,
         "Not all listed processors have the same features",
         "grep -E '^(flags|Features)' /proc/cpuinfo | sort | uniq -c",
     ),
-    fact(
+    FactDef::new(
         "cpu.count",
         Kind::Int,
         "Processors that are listed, which are those online",
         "grep -c ^processor /proc/cpuinfo",
     ),
-    fact(
+    FactDef::new(
         "cpu.hypervisor",
         Kind::Bool,
         "The processor says that a hypervisor is below (x86 only)",
         "grep -cw hypervisor /proc/cpuinfo",
     ),
-    fact(
+    FactDef::new(
         "cpu.virt",
         Kind::Bool,
         "vmx or svm is shown on every listed processor (x86 only)",
         "grep -cwE 'vmx|svm' /proc/cpuinfo",
     ),
-    fact(
+    FactDef::new(
         "cpu.virt_ext",
         Kind::Text,
         "Which one it is, vmx or svm, where it is shown",
         "grep -m1 -owE 'vmx|svm' /proc/cpuinfo",
     ),
-    fact(
+    FactDef::new(
         "cpu.slat",
         Kind::Bool,
         "Where cpu.virt holds: second level address translation, ept or npt, is there too",
         "grep -cwE 'ept|npt' /proc/cpuinfo",
     ),
-    fact("microcode.revision", Kind::Int, "Lowest microcode revision of all processors", MICROCODE),
-    fact(
+    FactDef::new(
+        "microcode.revision",
+        Kind::Int,
+        "Lowest microcode revision of all processors",
+        MICROCODE,
+    ),
+    FactDef::new(
         "microcode.revisions",
         Kind::Words,
         "Microcode revisions of all processors, as printed",
         MICROCODE,
     ),
-    fact("microcode.mixed", Kind::Bool, "Processors run different microcode", MICROCODE),
+    FactDef::new("microcode.mixed", Kind::Bool, "Processors run different microcode", MICROCODE),
 ];
 
 /// Word for a vendor string of CPUID or of lscpu.
@@ -304,6 +315,7 @@ fn microcode(cpus: &Cpus<'_>, out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing::show;
 
     fn read_part(text: &str, whole: bool) -> Out {
         let mut out = Out::default();
@@ -313,10 +325,6 @@ mod tests {
 
     fn read(text: &str) -> Out {
         read_part(text, true)
-    }
-
-    fn show(out: &Out, name: &str) -> Option<String> {
-        out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
     }
 
     fn cpu(number: u32, flags: &str, microcode: &str) -> String {

@@ -32,18 +32,14 @@ const WANTS: &[Want] = &[
 const LS: &str = "ls -lZ /dev/kvm";
 const ACL: &str = "getfacl /dev/kvm";
 
-const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    fact("devkvm.exists", Kind::Bool, "The name /dev/kvm exists", LS),
-    fact("devkvm.type", Kind::Text, "What it is: device, directory, file or link", LS),
-    fact("devkvm.mode", Kind::Text, "Mode as four octal digits, e.g. 0660", LS),
-    fact("devkvm.owner", Kind::Text, "Owner, a name or a number", LS),
-    fact("devkvm.group", Kind::Text, "Group, a name or a number", LS),
-    fact("devkvm.acl", Kind::Bool, "An access control list adds to the mode (`+`)", LS),
-    fact("devkvm.world_writable", Kind::Bool, "Everybody may open it for writing", LS),
+    FactDef::new("devkvm.exists", Kind::Bool, "The name /dev/kvm exists", LS),
+    FactDef::new("devkvm.type", Kind::Text, "What it is: device, directory, file or link", LS),
+    FactDef::new("devkvm.mode", Kind::Text, "Mode as four octal digits, e.g. 0660", LS),
+    FactDef::new("devkvm.owner", Kind::Text, "Owner, a name or a number", LS),
+    FactDef::new("devkvm.group", Kind::Text, "Group, a name or a number", LS),
+    FactDef::new("devkvm.acl", Kind::Bool, "An access control list adds to the mode (`+`)", LS),
+    FactDef::new("devkvm.world_writable", Kind::Bool, "Everybody may open it for writing", LS),
     FactDef {
         name: "devkvm.selinux_context",
         kind: Kind::Text,
@@ -51,11 +47,16 @@ const FACTS: &[FactDef] = &[
         doc: "SELinux context of the node; per view for others than the machine's own",
         command: LS,
     },
-    fact("devkvm.acl_users", Kind::Words, "Users whom the list lets read and write", ACL),
-    fact("devkvm.acl_groups", Kind::Words, "Groups whom the list lets read and write", ACL),
-    fact("devkvm.opens", Kind::Bool, "The collecting user could open it", "test -w /dev/kvm"),
-    fact("devkvm.open_errno", Kind::Int, "Linux errno of the refusal", "head -c0 /dev/kvm"),
-    fact(
+    FactDef::new("devkvm.acl_users", Kind::Words, "Users whom the list lets read and write", ACL),
+    FactDef::new("devkvm.acl_groups", Kind::Words, "Groups whom the list lets read and write", ACL),
+    FactDef::new(
+        "devkvm.opens",
+        Kind::Bool,
+        "The collecting user could open it",
+        "test -w /dev/kvm",
+    ),
+    FactDef::new("devkvm.open_errno", Kind::Int, "Linux errno of the refusal", "head -c0 /dev/kvm"),
+    FactDef::new(
         "devkvm.api_version",
         Kind::Int,
         "KVM_GET_API_VERSION; 12 since 2.6.22",
@@ -327,15 +328,10 @@ fn probe(path: &str, text: &str, out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing::{self, show};
 
     fn read(path: &str, text: &str) -> Out {
-        let mut out = Out::default();
-        parse(Piece { path, bytes: text.as_bytes(), whole: true }, &mut out);
-        out
-    }
-
-    fn show(out: &Out, name: &str) -> Option<String> {
-        out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
+        testing::read(parse, path, text)
     }
 
     const LS_FILE: &str = "commands/ls-dev-kvm.txt";

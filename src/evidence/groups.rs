@@ -28,20 +28,36 @@ const WANTS: &[Want] = &[
 
 const GROUP: &str = "getent group kvm libvirt";
 
-const fn fact(name: &'static str, kind: Kind, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    fact("user.name", Kind::Text, "User who collected, or for whom id was asked", "id -un"),
-    fact("user.uid", Kind::Int, "That user's number", "id -u"),
-    fact("user.groups", Kind::Words, "Names of that user's groups in this session", "id -Gn"),
-    fact("user.gids", Kind::Words, "Numbers of that user's groups in this session", "id -G"),
-    fact("user.selinux_context", Kind::Text, "SELinux context of that user's shell", "id -Z"),
-    fact("group.kvm_exists", Kind::Bool, "There is a group kvm", GROUP),
-    fact("group.kvm_gid", Kind::Int, "Number of the group kvm", GROUP),
-    fact("group.kvm_members", Kind::Words, "Users listed in the group kvm", GROUP),
-    fact("group.libvirt_members", Kind::Words, "Users listed in libvirt or libvirtd", GROUP),
+    FactDef::new("user.name", Kind::Text, "User who collected, or for whom id was asked", "id -un"),
+    FactDef::new("user.uid", Kind::Int, "That user's number", "id -u"),
+    FactDef::new(
+        "user.groups",
+        Kind::Words,
+        "Names of that user's groups in this session",
+        "id -Gn",
+    ),
+    FactDef::new(
+        "user.gids",
+        Kind::Words,
+        "Numbers of that user's groups in this session",
+        "id -G",
+    ),
+    FactDef::new(
+        "user.selinux_context",
+        Kind::Text,
+        "SELinux context of that user's shell",
+        "id -Z",
+    ),
+    FactDef::new("group.kvm_exists", Kind::Bool, "There is a group kvm", GROUP),
+    FactDef::new("group.kvm_gid", Kind::Int, "Number of the group kvm", GROUP),
+    FactDef::new("group.kvm_members", Kind::Words, "Users listed in the group kvm", GROUP),
+    FactDef::new(
+        "group.libvirt_members",
+        Kind::Words,
+        "Users listed in libvirt or libvirtd",
+        GROUP,
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
@@ -188,15 +204,10 @@ fn of_group_file(piece: Piece<'_>, text: &str, out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing::{self, show};
 
     fn read(path: &str, text: &str) -> Out {
-        let mut out = Out::default();
-        parse(Piece { path, bytes: text.as_bytes(), whole: true }, &mut out);
-        out
-    }
-
-    fn show(out: &Out, name: &str) -> Option<String> {
-        out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
+        testing::read(parse, path, text)
     }
 
     #[test]

@@ -168,11 +168,10 @@ fn on(value: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing;
 
     fn read(path: &str, text: &str) -> Out {
-        let mut out = Out::default();
-        parse(Piece { path, bytes: text.as_bytes(), whole: true }, &mut out);
-        out
+        testing::read(parse, path, text)
     }
 
     fn bool_of(path: &str, text: &str, name: &str) -> Option<Value> {

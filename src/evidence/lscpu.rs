@@ -160,15 +160,10 @@ fn of_guest(piece: Piece<'_>, rest: &str, fields: &[Field<'_>], out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing::{self, show};
 
     fn read(path: &str, text: &str) -> Out {
-        let mut out = Out::default();
-        parse(Piece { path, bytes: text.as_bytes(), whole: true }, &mut out);
-        out
-    }
-
-    fn show(out: &Out, name: &str) -> Option<String> {
-        out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
+        testing::read(parse, path, text)
     }
 
     #[test]

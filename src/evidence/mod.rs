@@ -28,6 +28,8 @@ pub mod packages;
 pub mod qemu_cmdline;
 pub mod security;
 pub mod services;
+#[cfg(test)]
+mod testing;
 pub mod virtualbox;
 pub mod vmx_file;
 pub mod windows;

@@ -214,11 +214,10 @@ fn load_at_boot(piece: Piece<'_>, out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing;
 
     fn read(path: &str, text: &str) -> Out {
-        let mut out = Out::default();
-        parse(Piece { path, bytes: text.as_bytes(), whole: true }, &mut out);
-        out
+        testing::read(parse, path, text)
     }
 
     fn values(out: &Out, name: &str) -> Vec<(Option<String>, String)> {

@@ -163,11 +163,10 @@ fn without_epoch(version: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing;
 
     fn read(path: &str, text: &str) -> Out {
-        let mut out = Out::default();
-        parse(Piece { path, bytes: text.as_bytes(), whole: true }, &mut out);
-        out
+        testing::read(parse, path, text)
     }
 
     fn installed(out: &Out) -> String {

@@ -32,53 +32,54 @@ const WANTS: &[Want] = &[
     Want::output("get-ciminstance*"),
 ];
 
-const fn def(name: &'static str, kind: Kind, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind, per: "", doc, command }
-}
-
 const CPU: &str = "Get-CimInstance Win32_Processor | Format-List *Virtual*,VMMonitor*,SecondLevel*";
 const SYSTEM: &str = "Get-CimInstance Win32_ComputerSystem | Format-List *";
 
 const FACTS: &[FactDef] = &[
-    def("windows.build", Kind::Int, "Build of Windows, e.g. 22631", "cmd /c ver"),
-    def("windows.version", Kind::Version, "Version of Windows, e.g. 10.0.22631.4317", "cmd /c ver"),
-    def("windows.os_name", Kind::Text, "Name and edition of Windows", "systeminfo"),
-    def("windows.manufacturer", Kind::Text, "Manufacturer of the machine", SYSTEM),
-    def("windows.model", Kind::Text, "Model of the machine", SYSTEM),
-    def("windows.cpu_name", Kind::Text, "Marketing name of the CPU", CPU),
-    def(
+    FactDef::new("windows.build", Kind::Int, "Build of Windows, e.g. 22631", "cmd /c ver"),
+    FactDef::new(
+        "windows.version",
+        Kind::Version,
+        "Version of Windows, e.g. 10.0.22631.4317",
+        "cmd /c ver",
+    ),
+    FactDef::new("windows.os_name", Kind::Text, "Name and edition of Windows", "systeminfo"),
+    FactDef::new("windows.manufacturer", Kind::Text, "Manufacturer of the machine", SYSTEM),
+    FactDef::new("windows.model", Kind::Text, "Model of the machine", SYSTEM),
+    FactDef::new("windows.cpu_name", Kind::Text, "Marketing name of the CPU", CPU),
+    FactDef::new(
         "windows.hypervisor_present",
         Kind::Bool,
         "Whether Windows runs on a hypervisor: its own or that of the layer below",
         SYSTEM,
     ),
-    def(
+    FactDef::new(
         "windows.vmx_exposed",
         Kind::Bool,
         "Whether Windows sees VT-x or AMD-V (VMMonitorModeExtensions); false too where its own \
          hypervisor runs",
         CPU,
     ),
-    def(
+    FactDef::new(
         "windows.firmware_virt",
         Kind::Bool,
         "Whether the firmware enabled virtualization; false too where a hypervisor runs",
         CPU,
     ),
-    def("windows.slat", Kind::Bool, "Whether the CPU has EPT or NPT", CPU),
-    def(
+    FactDef::new("windows.slat", Kind::Bool, "Whether the CPU has EPT or NPT", CPU),
+    FactDef::new(
         "windows.hyperv_feature",
         Kind::Bool,
         "Whether Hyper-V, the Hypervisor Platform or the Virtual Machine Platform is enabled",
         "Get-WindowsOptionalFeature -Online | Where FeatureName -match 'Hyper|VirtualMachine'",
     ),
-    def(
+    FactDef::new(
         "windows.vbs_running",
         Kind::Bool,
         "Whether virtualization-based security runs",
         "Get-CimInstance -Namespace root\\Microsoft\\Windows\\DeviceGuard Win32_DeviceGuard",
     ),
-    def(
+    FactDef::new(
         "windows.installed",
         Kind::Words,
         "Hypervisors among the installed programs: docker, hyper-v, virtualbox, vmware",

@@ -47,6 +47,18 @@ pub struct FactDef {
     pub command: &'static str,
 }
 
+impl FactDef {
+    /// A fact of which a host has one.
+    pub const fn new(
+        name: &'static str,
+        kind: Kind,
+        doc: &'static str,
+        command: &'static str,
+    ) -> Self {
+        Self { name, kind, per: "", doc, command }
+    }
+}
+
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {

@@ -3,7 +3,7 @@
 //! A cause is weighed per host it can sit on. Its score, in decibans, is its prior, plus the
 //! weights of the evidence that holds, plus the weights of the symptoms it explains that are seen.
 //! The highest is taken, what it explains counts as explained, and the rest is scored again with
-//! those symptoms discounted ([`explain_away`]); a cause that a taken one explains becomes its
+//! those symptoms discounted (`explain_away`); a cause that a taken one explains becomes its
 //! consequence. Order is by score, then layer, then id: the same for any number of threads.
 
 mod candidate;

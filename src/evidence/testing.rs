@@ -1,0 +1,25 @@
+//! Shared by the tests of the slices: text in, facts out.
+
+use crate::model::{Out, Piece};
+
+/// What a parser makes of a whole file.
+pub(super) fn read(parse: fn(Piece<'_>, &mut Out), path: &str, text: &str) -> Out {
+    read_part(parse, path, text, true)
+}
+
+/// What a parser makes of a file that may be cut off.
+pub(super) fn read_part(
+    parse: fn(Piece<'_>, &mut Out),
+    path: &str,
+    text: &str,
+    whole: bool,
+) -> Out {
+    let mut out = Out::default();
+    parse(Piece { path, bytes: text.as_bytes(), whole }, &mut out);
+    out
+}
+
+/// A fact's value as text.
+pub(super) fn show(out: &Out, name: &str) -> Option<String> {
+    out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
+}
