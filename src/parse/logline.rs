@@ -28,7 +28,7 @@ pub fn split(default: Writer, line: &str) -> Prefix<'_> {
     const FORMS: &[fn(Writer, &str) -> Option<Prefix<'_>>] =
         &[boot, ctime, iso, syslog, rfc5424, short_full, short_unix, klog, kmsg, elapsed, audit];
     let line = line.trim_end_matches(['\r', '\n']);
-    if prompt::is_typed(line) && !(default == Writer::Container && line.starts_with('❯')) {
+    if prompt::is_typed(line) {
         return Prefix { stamp: None, writer: Writer::Other, message: line };
     }
     let line = priority(unwrap(default, line));

@@ -230,5 +230,6 @@ fn a_vmm_behind_the_tag_of_its_starter_is_heard() {
 fn a_containers_own_bullets_are_no_prompt() {
     let line = "❯ ERROR: KVM acceleration is not available";
     assert_eq!(split(Writer::Container, line).writer, Writer::Container);
-    assert_eq!(split(Writer::Stderr, line).writer, Writer::Other);
+    assert_eq!(split(Writer::Stderr, line).writer, Writer::Stderr);
+    assert_eq!(split(Writer::Stderr, "❯ docker run --rm vm").writer, Writer::Other);
 }

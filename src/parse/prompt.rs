@@ -16,7 +16,15 @@ const LONGEST: usize = 160;
 /// Whether the line is a prompt with what was typed after it.
 pub fn is_typed(line: &str) -> bool {
     const SIGNS: &[&str] = &["$ ", "# ", "% ", "+ ", "++ ", "❯ ", "➜ "];
-    SIGNS.iter().any(|s| line.starts_with(s)) || windows(line) || unix(line).is_ok()
+    let sign = SIGNS.iter().find_map(|s| line.strip_prefix(s));
+    sign.is_some_and(|rest| !labelled(rest)) || windows(line) || unix(line).is_ok()
+}
+
+/// `❯ ERROR: ...`, `❯ CPU: ...`: some programs set their own output behind a prompt's sign; nobody
+/// types a command in capitals with a colon.
+fn labelled(rest: &str) -> bool {
+    let label = rest.split_once(':').map_or("", |(label, _)| label);
+    label.len() >= 2 && label.bytes().all(|b| b.is_ascii_uppercase())
 }
 
 /// `PS C:\Users\dev> Get-VM`, `C:\>ver`.
