@@ -107,6 +107,12 @@ fn prefixed(problem: Problem, input: &str) -> Problem {
 }
 
 impl Examination {
+    /// Whether anything of the inputs was recognised as evidence: a fact, or a line of a log. Of
+    /// inputs without any, silence says nothing.
+    pub fn recognised(&self) -> bool {
+        self.stats.lines > 0 || self.facts().next().is_some()
+    }
+
     /// All facts with their hosts, in order.
     pub fn facts(&self) -> impl Iterator<Item = (&Host, &Fact)> {
         self.stack.hosts.iter().flat_map(|h| h.facts.iter().map(move |f| (h, f)))

@@ -6,6 +6,7 @@
 
 mod architecture;
 mod cli;
+mod engine;
 mod equivalence;
 mod live;
 mod messages;

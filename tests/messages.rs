@@ -28,6 +28,15 @@ fn an_empty_directory_is_no_healthy_machine() {
 }
 
 #[test]
+fn what_holds_no_evidence_is_no_healthy_machine_either() {
+    let folder = tempfile::tempdir().expect("a folder");
+    tree(folder.path(), &[("notes.txt", "buy milk\n")]);
+    let output = run(["analyze", folder.path().to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    assert!(stderr(&output).contains("recognised"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_truncated_archive_gives_what_is_readable_and_one_problem() {
     let folder = tempfile::tempdir().expect("a folder");
     let whole = gzip(&tar(&bundle("kvm-permission"), "top"));
