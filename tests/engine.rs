@@ -1,4 +1,4 @@
-//! The condition language over time: counts, windows, sequences and negation, in rules of one's own.
+//! Conditions over time and the ranking of causes, in rules of one's own.
 
 use std::path::Path;
 
@@ -72,4 +72,63 @@ fn silence_of_a_log_that_was_read_is_a_no() {
     let alone = "{ all: [{ symptom: first-thing }, { not: { symptom: second-thing } }] }";
     assert!(!holds(alone, CLOSE));
     assert!(holds(alone, "[   10.000000] first thing\n"));
+}
+
+/// A cause that explains the first thing, and whatever else is said.
+fn rival(id: &str, prior: &str, more: &str) -> String {
+    format!(
+        "id: {id}\nkind: cause\nsince: \"1\"\ntitle: {id}\nlayer: any\nseverity: error\nprior: {prior}\n\
+         explains:\n  - {{ symptom: first-thing, weight: strong }}\n{more}why: w\n\
+         remedy: [{{ text: t }}]\nreferences: [\"https://example.org\"]\n\
+         tests:\n  - {{ name: a, files: {{ commands/dmesg.txt: \"x\\n\" }}, expect: silent }}\n\
+         \x20 - {{ name: b, files: {{ commands/dmesg.txt: \"[    1.000000] first thing\\n\" }}, expect: fires }}\n"
+    )
+}
+
+/// The report on a log with the first thing, with these causes added to the symptoms.
+fn ranked(rivals: &[(&str, String)]) -> serde_json::Value {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (own, input) = (folder.path().join("own"), folder.path().join("input"));
+    rules(&own, "{ symptom: second-thing }");
+    for (id, text) in rivals {
+        tree(&own, &[(&format!("{id}.yaml"), text)]);
+    }
+    tree(&input, &[("commands/dmesg.txt", "[    1.000000] first thing\n")]);
+    let paths = [&own, &input].map(|p| p.to_str().expect("UTF-8").to_owned());
+    let output = run(["analyze", &paths[1], "--rules", &paths[0], "--format", "json"]);
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn what_a_better_cause_explains_no_longer_speaks_for_another() {
+    let report = ranked(&[
+        ("likely", rival("likely", "common", "")),
+        ("unlikely", rival("unlikely", "uncommon", "")),
+    ]);
+    assert_eq!(causes(&report), ["likely"]);
+    assert_eq!(report["causes"][0]["confidence"], 0.67, "-10 + 13 decibans");
+    assert_eq!(report["suspected"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_cause_between_a_fifth_and_a_half_is_suspected() {
+    let more = "evidence:\n  - { when: { symptom: first-thing }, weight: supports, says: s }\n";
+    let report = ranked(&[("unlikely", rival("unlikely", "uncommon", more))]);
+    assert!(causes(&report).is_empty());
+    assert_eq!(report["suspected"][0]["id"], "unlikely");
+    assert_eq!(report["suspected"][0]["confidence"], 0.44, "-20 + 13 + 6 decibans");
+}
+
+#[test]
+fn a_consequence_stands_under_its_cause() {
+    let proven = "evidence:\n  - { when: { symptom: first-thing }, weight: proves, says: s }\n";
+    let root = "  - { cause: follows }\n".to_owned() + proven;
+    let report = ranked(&[
+        ("root-of-it", rival("root-of-it", "common", &root)),
+        ("follows", rival("follows", "common", proven)),
+    ]);
+    assert_eq!(causes(&report), ["root-of-it"]);
+    let explained = report["causes"][0]["explains"].as_array().expect("a list");
+    assert!(explained.iter().any(|e| e["id"] == "follows"), "{explained:?}");
 }

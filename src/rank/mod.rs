@@ -24,6 +24,8 @@ use crate::rules::{RuleSet, Vocabulary};
 const REPORTED: i32 = 0;
 /// A cause as sure as this (confidence 0.95) needs no more evidence.
 const SURE: i32 = 13;
+/// A cause that is less certain by more than this does not swallow what it would explain.
+const MARGIN: i32 = 10;
 /// From this score on (confidence 0.2) it is suspected.
 const SUSPECTED: i32 = -6;
 
@@ -50,7 +52,8 @@ pub(crate) struct Taken<'r> {
     pub(crate) rivals: Vec<Candidate<'r>>,
 }
 
-/// Takes the best, discounts what it explains, and goes on.
+/// Takes the best, discounts what it explains, and goes on. A cause goes before those it explains,
+/// whatever their scores: they are its consequences and stand under it.
 fn explain_away(mut open: Vec<Candidate<'_>>) -> Taken<'_> {
     let mut explained: BTreeSet<Seen> = BTreeSet::new();
     let mut causes: Vec<(Candidate<'_>, Vec<Candidate<'_>>)> = Vec::new();
@@ -59,21 +62,18 @@ fn explain_away(mut open: Vec<Candidate<'_>>) -> Taken<'_> {
             candidate.discount(&explained);
         }
         open.sort_by_key(Candidate::order);
-        let Some(index) = open.iter().position(|c| c.holds() && c.score() >= REPORTED) else {
-            break;
-        };
-        let best = open.remove(index);
-        let parent = causes.iter().position(|(cause, _)| cause.explains_cause(&best));
-        explained.extend(best.seen().cloned());
-        if let Some(parent) = parent {
-            causes[parent].1.push(best);
-            continue;
-        }
+        let Some(index) = open.iter().position(reportable) else { break };
+        let root = open.remove(root_of(&open, index));
         let (consequences, others): (Vec<_>, Vec<_>) =
-            causes.into_iter().partition(|(cause, _)| best.explains_cause(cause));
-        causes = others;
-        let below = consequences.into_iter().flat_map(|(c, more)| [vec![c], more].concat());
-        causes.push((best, below.collect()));
+            open.into_iter().partition(|c| reportable(c) && root.explains_cause(c));
+        open = others;
+        for cause in consequences.iter().chain([&root]) {
+            explained.extend(cause.seen().cloned());
+        }
+        match causes.iter().position(|(cause, _)| cause.explains_cause(&root)) {
+            Some(parent) => causes[parent].1.extend([vec![root], consequences].concat()),
+            None => causes.push((root, consequences)),
+        }
     }
     causes.sort_by_key(|(cause, _)| cause.order());
     let (rest, beaten): (Vec<_>, Vec<_>) = open.into_iter().partition(Candidate::is_open);
@@ -82,4 +82,26 @@ fn explain_away(mut open: Vec<Candidate<'_>>) -> Taken<'_> {
     };
     let rivals = beaten.into_iter().filter(overtakes).collect();
     Taken { causes, rest, rivals }
+}
+
+fn reportable(candidate: &Candidate<'_>) -> bool {
+    candidate.holds() && candidate.score() >= REPORTED
+}
+
+/// From the best candidate down to the one at the root of it. The rules' checks see to it that
+/// nothing explains itself.
+fn root_of(open: &[Candidate<'_>], best: usize) -> usize {
+    let mut root = best;
+    for _ in 0..open.len() {
+        let surface = &open[root];
+        let below = |c: &Candidate<'_>| {
+            reportable(c) && c.explains_cause(surface) && c.score() + MARGIN >= surface.score()
+        };
+        let deeper = open.iter().position(below);
+        match deeper {
+            Some(deeper) if deeper != root => root = deeper,
+            _ => break,
+        }
+    }
+    root
 }

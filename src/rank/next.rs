@@ -12,9 +12,8 @@ const MOST: usize = 6;
 /// Whether a cause that is not reported could be, if its gaps were closed.
 pub(super) fn undecided(candidate: &Candidate<'_>) -> bool {
     let telling = candidate.open.iter().any(|o| !o.missing.is_empty());
-    telling
-        && candidate.score() < REPORTED.max(i32::from(!candidate.holds()) * SURE)
-        && candidate.potential() >= REPORTED
+    let reported = candidate.holds() && candidate.score() >= REPORTED;
+    telling && !reported && candidate.potential() >= REPORTED
 }
 
 /// Commands, most telling first. Evidence can take a reported cause down and others up.

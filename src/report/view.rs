@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::model::{self, Diagnosis, Host, Layer, Problem, Stack};
+use crate::model::{self, Diagnosis, Host, Problem, Stack};
 
 /// Version of the JSON schema. It changes when a field changes its meaning or goes away.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -378,11 +378,4 @@ fn vmentry(host: &Host) -> Vec<VmEntry> {
             })
         })
         .collect()
-}
-
-impl Report {
-    /// Whether any layer of this kind was read.
-    pub fn has_layer(&self, layer: Layer) -> bool {
-        self.hosts.iter().any(|h| h.layer == layer.to_string())
-    }
 }
