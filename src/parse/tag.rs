@@ -55,7 +55,17 @@ const BEGINS: &[(&str, Writer)] = &[
     ("containerd-shim-kata", Writer::Vmm),
     ("VBox", Writer::Virtualbox),
     ("VirtualBox", Writer::Virtualbox),
-    ("vmware-vmx", Writer::Vmware),
+    ("vmware", Writer::Vmware),
+    // Programs that start VMMs and pass on what those print.
+    ("gns3", Writer::Vmm),
+    ("emulator", Writer::Vmm),
+    ("gitlab-runner", Writer::Vmm),
+    ("vagrant", Writer::Vmm),
+    ("minikube", Writer::Vmm),
+    ("multipass", Writer::Vmm),
+    ("launch_cvd", Writer::Vmm),
+    ("quickemu", Writer::Vmm),
+    ("qemu_wrapper", Writer::Qemu),
     ("containerd", Writer::Container),
     ("crio", Writer::Container),
     ("podman", Writer::Container),
@@ -97,6 +107,8 @@ mod tests {
             ("systemd-logind", Writer::Systemd),
             ("containerd-shim-kata-v2", Writer::Vmm),
             ("containerd-shim-runc-v2", Writer::Container),
+            ("gns3server", Writer::Vmm),
+            ("vmware-vmx", Writer::Vmware),
         ] {
             assert_eq!(writer(name), expected, "{name}");
         }
