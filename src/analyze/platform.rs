@@ -5,7 +5,7 @@
 //! not mean bare metal, and bare metal does not need one.
 
 use super::{Analyzer, derived};
-use crate::model::{Event, Fact, FactDef, Host, Kind, Origin, Value, Version};
+use crate::model::{Fact, FactDef, Host, Kind, Origin, Value, Version};
 
 /// Platform.
 pub const ANALYZER: Analyzer = Analyzer { name: "platform", facts: FACTS, run };
@@ -133,7 +133,7 @@ fn vendor(host: &Host, guest: Option<bool>) -> Found<&'static str> {
         .or_else(|| by_windows(host))
         .or_else(|| by_word(host))
         .or_else(|| {
-            let fact = host.facts.first("platform.product").or(host.facts.first("cpu.model_name"));
+            let fact = host.facts.first("cpu.model_name");
             (guest == Some(false))
                 .then(|| ("bare-metal", fact.map(|f| f.origin.clone()).unwrap_or_default()))
         })?;
@@ -175,7 +175,7 @@ fn by_dmi(host: &Host) -> Found<&'static str> {
 
 /// The kernel's own line "DMI: VENDOR PRODUCT/BOARD, BIOS ...", where sysfs was not collected.
 fn by_product_line(host: &Host) -> Found<&'static str> {
-    let event = boot(host, "dmi")?;
+    let event = host.boot_line("dmi")?;
     let line = event.fields.get("value")?.to_ascii_lowercase();
     if line.starts_with("microsoft corporation virtual machine") {
         return Some(("hyperv", event.origin.clone()));
@@ -213,8 +213,9 @@ fn by_maker(maker: &str, model: &str) -> Option<&'static str> {
 /// What the kernel, systemd-detect-virt or lscpu say of the hypervisor; the first that names one
 /// that is known. A container answers systemd-detect-virt with its own kind.
 fn by_word(host: &Host) -> Found<&'static str> {
-    let event =
-        boot(host, "hypervisor").and_then(|e| Some((e.fields.get("value")?.clone(), &e.origin)));
+    let event = host
+        .boot_line("hypervisor")
+        .and_then(|e| Some((e.fields.get("value")?.clone(), &e.origin)));
     let facts = ["host.detect_virt", "lscpu.hypervisor_vendor"].iter();
     let facts = facts.filter_map(|n| host.facts.first(n)).map(|f| (f.value.to_string(), &f.origin));
     event.into_iter().chain(facts).find_map(|(text, origin)| {
@@ -236,7 +237,7 @@ fn refine(host: &Host, vendor: &'static str) -> &'static str {
 }
 
 fn is_guest(host: &Host) -> Found<bool> {
-    if let Some(event) = boot(host, "hypervisor") {
+    if let Some(event) = host.boot_line("hypervisor") {
         return Some((true, event.origin.clone()));
     }
     if let Some((vendor, origin)) = by_release(host).or_else(|| by_windows(host)) {
@@ -267,14 +268,14 @@ fn physical(host: &Host) -> Found<bool> {
     if let Some(fact) = names.iter().find_map(|n| host.facts.first(n)) {
         return Some((false, fact.origin.clone()));
     }
-    let event = boot(host, "dmi").or_else(|| boot(host, "device_tree"))?;
+    let event = host.boot_line("dmi").or_else(|| host.boot_line("device_tree"))?;
     Some((false, event.origin.clone()))
 }
 
 /// The kernel's release from its own first line, where `uname` was not collected.
 fn release(host: &Host) -> Vec<Fact> {
     let known = host.facts.first("kernel.release").is_some();
-    let Some(event) = boot(host, "version").filter(|_| !known) else { return Vec::new() };
+    let Some(event) = host.boot_line("version").filter(|_| !known) else { return Vec::new() };
     let Some(release) = event.fields.get("value") else { return Vec::new() };
     let version = Version::parse(release);
     let text = derived("kernel.release", Value::text(release), &event.origin);
@@ -284,7 +285,7 @@ fn release(host: &Host) -> Vec<Fact> {
 
 /// EC2 names the instance type as the product, also in the kernel's own DMI line.
 fn type_in_boot_log(host: &Host) -> Option<Fact> {
-    let event = boot(host, "dmi")?;
+    let event = host.boot_line("dmi")?;
     let product = event.fields.get("value")?.strip_prefix("Amazon EC2 ")?;
     let name = product.split(['/', ',']).next()?.trim();
     Some(derived("platform.machine_type", Value::text(name), &event.origin))
@@ -311,7 +312,7 @@ fn product(host: &Host) -> Option<Fact> {
             return Some(derived("platform.product", Value::text(text.join(" ")), &first.origin));
         }
     }
-    let event = boot(host, "dmi").or_else(|| boot(host, "device_tree"))?;
+    let event = host.boot_line("dmi").or_else(|| host.boot_line("device_tree"))?;
     let line = event.fields.get("value")?;
     let name = line.split(", BIOS").next().unwrap_or(line);
     Some(derived("platform.product", Value::text(name), &event.origin))
@@ -321,16 +322,11 @@ fn product(host: &Host) -> Option<Fact> {
 /// guests' features. A log that goes back to the kernel's first line and has none says that it is
 /// no confidential guest.
 fn confidential(host: &Host) -> Option<Fact> {
-    let Some(event) = boot(host, "memory_encryption") else {
-        let first = boot(host, "version")?;
+    let Some(event) = host.boot_line("memory_encryption") else {
+        let first = host.boot_line("version")?;
         return Some(derived("platform.confidential", Value::Bool(false), &first.origin));
     };
     let value = event.fields.get("value")?;
     let guest = ["SEV", "TDX"].iter().any(|w| value.contains(w));
     Some(derived("platform.confidential", Value::Bool(guest), &event.origin))
-}
-
-/// The first line in which the kernel says something about itself.
-pub(super) fn boot<'h>(host: &'h Host, what: &str) -> Option<&'h Event> {
-    host.events.of("boot").iter().find(|e| e.fields.get("what").is_some_and(|w| w == what))
 }

@@ -67,8 +67,8 @@ pub fn collect(source: &mut dyn Source, host: Host, scanner: &dyn LineScanner) -
         lines: 0,
     };
     let stats = source.visit(&wanted, &mut collector);
-    let Collector { mut host, mut problems, lines, .. } = collector;
-    name_fact_gaps(&mut host, &wanted);
+    let Collector { mut host, mut problems, lines, targets, .. } = collector;
+    name_fact_gaps(&mut host, &wanted, &targets);
     host.facts.sort();
     problems.sort();
     Collected { host, problems, stats, lines }
@@ -196,12 +196,11 @@ fn heard(writer: Writer) -> Vec<Writer> {
 }
 
 /// Which facts the gaps of a host explain.
-fn name_fact_gaps(host: &mut Host, wanted: &Wanted) {
+fn name_fact_gaps(host: &mut Host, wanted: &Wanted, targets: &[Target]) {
     host.gaps.sort();
-    let targets = targets();
     for gap in &host.gaps {
         for index in wanted.matches(&gap.source) {
-            let Some((_, Target::Slice(slice))) = targets.get(index) else { continue };
+            let Some(Target::Slice(slice)) = targets.get(index) else { continue };
             let facts = evidence::ALL.get(*slice).map_or(&[][..], |s| s.facts);
             for def in facts {
                 host.fact_gaps.entry(def.name).or_insert(gap.reason);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::event::Events;
+use super::event::{Event, Events};
 use super::fact::{Facts, Value};
 use super::gap::{Gap, GapReason};
 use super::log::Writer;
@@ -96,6 +96,12 @@ impl Host {
     /// Whether evidence of this host was read at all.
     pub fn collected(&self) -> bool {
         !self.source.is_empty()
+    }
+
+    /// The first line in which its kernel says a thing about itself at boot: the event of kind
+    /// `boot` with this `what`.
+    pub fn boot_line(&self, what: &str) -> Option<&Event> {
+        self.events.of("boot").iter().find(|e| e.fields.get("what").is_some_and(|w| w == what))
     }
 
     /// Its own name, as far as it is known: as it is configured before as `uname` prints it.

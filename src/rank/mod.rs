@@ -38,7 +38,7 @@ pub fn rank(stack: &Stack, set: &RuleSet, vocabulary: &Vocabulary) -> Diagnosis 
         .filter_map(|(rule, focus)| Candidate::weigh(&evaluator, rule, focus))
         .collect();
     let taken = explain_away(candidates);
-    view::diagnosis(stack, set, vocabulary, &taken)
+    view::diagnosis(evaluator, set, &taken)
 }
 
 /// Candidates in three piles, each in its final order.

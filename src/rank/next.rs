@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidate::{Asked, Candidate};
-use super::{REPORTED, SURE, Taken};
+use super::{REPORTED, SURE, Taken, reportable};
 use crate::model::{Host, Layer, NextEvidence, Stack};
 
 /// Longest list that is still a help.
@@ -12,8 +12,7 @@ const MOST: usize = 6;
 /// Whether a cause that is not reported could be, if its gaps were closed.
 pub(super) fn undecided(candidate: &Candidate<'_>) -> bool {
     let telling = candidate.open.iter().any(|o| !o.missing.is_empty());
-    let reported = candidate.holds() && candidate.score() >= REPORTED;
-    telling && !reported && candidate.potential() >= REPORTED
+    telling && !reportable(candidate) && candidate.potential() >= REPORTED
 }
 
 /// Commands, most telling first. Evidence can take a reported cause down and others up.

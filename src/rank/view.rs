@@ -7,16 +7,12 @@ use super::{REPORTED, SUSPECTED, Taken, next};
 use crate::model::{Cause, Diagnosis, Evidence, Explained, Host, Remedy, Stack, Undetermined};
 use crate::rules::eval::{Evaluator, Proof};
 use crate::rules::rule::RemedyRule;
-use crate::rules::{Answer, RuleSet, Vocabulary, text};
+use crate::rules::{Answer, RuleSet, text};
 
 /// The conclusion.
-pub(super) fn diagnosis(
-    stack: &Stack,
-    set: &RuleSet,
-    vocabulary: &Vocabulary,
-    taken: &Taken<'_>,
-) -> Diagnosis {
-    let view = View { stack, set, evaluator: Evaluator::new(stack, set, vocabulary) };
+pub(super) fn diagnosis(evaluator: Evaluator<'_>, set: &RuleSet, taken: &Taken<'_>) -> Diagnosis {
+    let stack = evaluator.stack;
+    let view = View { stack, set, evaluator };
     let causes = taken.causes.iter().map(|(c, consequences)| view.cause(c, consequences)).collect();
     let suspected: Vec<_> = taken
         .rest

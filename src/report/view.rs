@@ -270,11 +270,7 @@ fn text(host: &Host, fact: &str) -> String {
 }
 
 fn host(host: &Host) -> HostView {
-    let hypervisor = host
-        .events
-        .of("boot")
-        .iter()
-        .find(|e| e.fields.get("what").is_some_and(|w| w == "hypervisor"));
+    let hypervisor = host.boot_line("hypervisor");
     let hypervisor = hypervisor.and_then(|e| e.fields.get("value").cloned());
     HostView {
         id: host.id.clone(),
