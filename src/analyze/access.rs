@@ -1,10 +1,10 @@
 //! Access to /dev/kvm: mode, owner, group and ACL against the user who wants it.
 
-use super::{Analyzer, derived};
+use super::{Analyzer, Run, derived};
 use crate::model::{Fact, FactDef, Host, Kind, Origin, Value};
 
 /// Access.
-pub const ANALYZER: Analyzer = Analyzer { name: "access", facts: FACTS, run };
+pub const ANALYZER: Analyzer = Analyzer { name: "access", facts: FACTS, run: Run::Host(run) };
 
 const fn fact(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
     FactDef { name, kind: Kind::Bool, per: "", doc, command }

@@ -1,10 +1,10 @@
 //! The state of KVM on a host, from the several places that show it.
 
-use super::{Analyzer, derived};
+use super::{Analyzer, Run, derived};
 use crate::model::{Fact, FactDef, Host, Kind, Value};
 
 /// State of KVM.
-pub const ANALYZER: Analyzer = Analyzer { name: "kvm_state", facts: FACTS, run };
+pub const ANALYZER: Analyzer = Analyzer { name: "kvm_state", facts: FACTS, run: Run::Host(run) };
 
 const FACTS: &[FactDef] = &[
     FactDef::new(

@@ -23,11 +23,20 @@ pub struct Analyzer {
     pub name: &'static str,
     /// The facts it makes.
     pub facts: &'static [FactDef],
-    /// Derives facts of one host.
-    pub run: fn(&Host) -> Vec<Fact>,
+    /// Derives facts.
+    pub run: Run,
 }
 
-/// All analyzers, in the order they run.
+/// What an analyzer looks at.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// One host by itself; runs before layers are known.
+    Host(fn(&Host) -> Vec<Fact>),
+    /// All hosts, in their layers. Each fact comes with the index of the host it is one of.
+    Stack(fn(&Stack) -> Vec<(usize, Fact)>),
+}
+
+/// All analyzers, in the order they run: those of single hosts first, then those of the stack.
 pub const ALL: &[Analyzer] =
     &[platform::ANALYZER, kvm_state::ANALYZER, access::ANALYZER, vmentry::ANALYZER];
 
@@ -35,12 +44,22 @@ pub const ALL: &[Analyzer] =
 pub fn analyze(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {
     for host in &mut hosts {
         for analyzer in ALL {
-            for fact in (analyzer.run)(host) {
+            let Run::Host(run) = analyzer.run else { continue };
+            for fact in run(host) {
                 host.facts.add(fact);
             }
         }
     }
-    layers::stack(hosts, given)
+    let mut stack = layers::stack(hosts, given);
+    for analyzer in ALL {
+        let Run::Stack(run) = analyzer.run else { continue };
+        for (index, fact) in run(&stack) {
+            if let Some(host) = stack.hosts.get_mut(index) {
+                host.facts.add(fact);
+            }
+        }
+    }
+    stack
 }
 
 /// A derived fact of the host.

@@ -4,11 +4,11 @@
 //! VirtualBox shows KVM's signature to Linux guests, clouds on KVM show theirs. A `vmx` flag does
 //! not mean bare metal, and bare metal does not need one.
 
-use super::{Analyzer, derived};
+use super::{Analyzer, Run, derived};
 use crate::model::{Fact, FactDef, Host, Kind, Origin, Value, Version};
 
 /// Platform.
-pub const ANALYZER: Analyzer = Analyzer { name: "platform", facts: FACTS, run };
+pub const ANALYZER: Analyzer = Analyzer { name: "platform", facts: FACTS, run: Run::Host(run) };
 
 const DMI: &str = "cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name";
 

@@ -1,10 +1,10 @@
 //! Failed VM entries and unexpected exits: the numbers in the logs, decoded.
 
-use super::{Analyzer, derived_of, vmx};
+use super::{Analyzer, Run, derived_of, vmx};
 use crate::model::{Event, Fact, FactDef, Host, Kind, Value};
 
 /// Failed VM entries.
-pub const ANALYZER: Analyzer = Analyzer { name: "vmentry", facts: FACTS, run };
+pub const ANALYZER: Analyzer = Analyzer { name: "vmentry", facts: FACTS, run: Run::Host(run) };
 
 const fn fact(name: &'static str, per: &'static str, doc: &'static str) -> FactDef {
     FactDef { name, kind: Kind::Text, per, doc, command: "cat /var/log/libvirt/qemu/*.log; dmesg" }

@@ -3,6 +3,7 @@
 //! To add a format: write `src/report/<format>.rs` with a `render(&Report) -> String` and its entry
 //! in [`FORMATS`].
 
+pub mod analyses;
 pub mod json;
 pub mod table;
 pub mod view;

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::analyses::Analyses;
 use crate::model::{self, Diagnosis, Host, Problem, Stack};
 
 /// Version of the JSON schema. It changes when a field changes its meaning or goes away.
@@ -186,35 +187,6 @@ pub struct NextView {
     pub would_decide: Vec<String>,
 }
 
-/// Measurements.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Analyses {
-    /// Failed VM entries, decoded.
-    pub vmentry: Vec<VmEntry>,
-}
-
-/// A failed VM entry.
-#[derive(Debug, Clone, Serialize)]
-pub struct VmEntry {
-    /// File.
-    pub source: String,
-    /// Line.
-    pub line: Option<u32>,
-    /// `intel` or `amd`.
-    pub vendor: String,
-    /// The number.
-    pub error: ErrorNumber,
-}
-
-/// An error number in the words of the manual.
-#[derive(Debug, Clone, Serialize)]
-pub struct ErrorNumber {
-    /// As it was printed.
-    pub raw: String,
-    /// What it means.
-    pub meaning: String,
-}
-
 /// A problem.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProblemView {
@@ -256,7 +228,7 @@ pub fn report(
         advice: Vec::new(),
         undetermined: diagnosis.undetermined.iter().map(undetermined).collect(),
         next_evidence: diagnosis.next_evidence.iter().map(next).collect(),
-        analyses: Analyses { vmentry: stack.hosts.iter().flat_map(vmentry).collect() },
+        analyses: Analyses::of(stack),
         problems: problems
             .into_iter()
             .map(|p| ProblemView { source: p.source, what: p.what })
@@ -358,20 +330,4 @@ fn undetermined(undetermined: &model::Undetermined) -> UndeterminedView {
 
 fn next(next: &model::NextEvidence) -> NextView {
     NextView { command: next.command.clone(), would_decide: next.would_decide.clone() }
-}
-
-fn vmentry(host: &Host) -> Vec<VmEntry> {
-    let meanings = host.facts.all("vmentry.meaning").iter();
-    meanings
-        .filter_map(|fact| {
-            let raw = fact.instance.clone()?;
-            let vendor = host.facts.of("vmentry.vendor", &raw).map(|f| f.value.to_string());
-            Some(VmEntry {
-                source: fact.origin.source.clone(),
-                line: fact.origin.line,
-                vendor: vendor.unwrap_or_default(),
-                error: ErrorNumber { raw, meaning: fact.value.to_string() },
-            })
-        })
-        .collect()
 }
