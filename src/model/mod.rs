@@ -21,7 +21,8 @@ pub mod version;
 pub mod want;
 
 pub use diagnosis::{
-    Cause, Diagnosis, Evidence, Explained, NextEvidence, Remedy, Severity, Undetermined, Weight,
+    Advice, AdviceKind, Cause, Diagnosis, Evidence, Explained, NextEvidence, Remedy, Severity,
+    Undetermined, Weight,
 };
 pub use event::{Event, Events, Record, RecordParser};
 pub use fact::{Fact, FactDef, Facts, Kind, Origin, Value};

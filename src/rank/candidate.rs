@@ -84,7 +84,7 @@ pub(crate) fn seats<'r>(stack: &Stack, set: &'r RuleSet) -> Vec<(&'r CauseRule, 
 }
 
 /// A layer that was not collected can hold only causes that are said to sit there.
-fn sits(seat: Seat, host: &Host) -> bool {
+pub(crate) fn sits(seat: Seat, host: &Host) -> bool {
     match seat {
         Seat::L0 => matches!(host.layer, Layer::L0 | Layer::Unknown),
         Seat::Provider => host.collected() || host.layer == Layer::L0,
