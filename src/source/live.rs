@@ -35,6 +35,8 @@ use command::Outcome;
 
 /// Path of the probe's output.
 const PROBE: &str = "commands/kvm-probe.txt";
+/// Path of what a failing program printed; see [`Collected::add_stderr`].
+const STDERR: &str = "commands/stderr.txt";
 /// Commands that run at once: they mostly wait.
 const THREADS: usize = 8;
 
@@ -105,6 +107,17 @@ impl Collected {
         Memory::new(host, files).with_links(self.links.clone())
     }
 
+    /// Adds what a failing program printed: `commands/stderr.txt`, `commands/stderr-2.txt`, ...
+    pub fn add_stderr(&mut self, printed: Printed) {
+        let taken = |path: &String| self.manifest.iter().any(|e| e.path == *path);
+        let numbered = (2..).map(|n: u32| format!("commands/stderr-{n}.txt"));
+        let mut paths = std::iter::once(STDERR.to_owned()).chain(numbered);
+        let path = paths.find(|p| !taken(p)).expect("the numbers do not end");
+        self.add(Item::of(path, printed.source, printed.outcome));
+        self.manifest.sort_by(|a, b| a.path.cmp(&b.path));
+        self.gaps.sort();
+    }
+
     fn add(&mut self, mut item: Item) {
         let total: usize = self.files.values().map(Vec::len).sum();
         if let Some(bytes) = item.bytes.take_if(|b| total + b.len() > limits::LIVE_TOTAL) {
@@ -123,6 +136,25 @@ impl Collected {
         }
         self.gaps.extend(item.entry.gap());
         self.manifest.push(item.entry);
+    }
+}
+
+/// What a failing program printed, read from the file it was kept in.
+#[derive(Debug)]
+pub struct Printed {
+    source: String,
+    outcome: Outcome,
+}
+
+impl Printed {
+    /// Reads the file; of a long one the end, where a program says what it died of.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being read.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        let (bytes, truncated) = files::content(file, true)?;
+        let outcome = Outcome { bytes: Some(bytes), truncated, ..Outcome::default() };
+        Ok(Self { source: file.display().to_string(), outcome })
     }
 }
 
