@@ -92,7 +92,7 @@ impl Trial<'_> {
     }
 
     fn judge_symptom(&self, doctor: &Doctor, hosts: &[Host]) -> Result<(), String> {
-        let stack = crate::model::Stack { hosts: hosts.to_vec() };
+        let stack = crate::model::Stack { hosts: hosts.to_vec(), ..Default::default() };
         let evaluator = Evaluator::new(&stack, &doctor.rules, vocabulary());
         let answers: Vec<Answer> = (0..stack.hosts.len())
             .map(|i| evaluator.symptom(self.rule, &Filter::default(), i))
