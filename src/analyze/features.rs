@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Analyzer, Run, derived};
-use crate::model::{Fact, FactDef, Host, Kind, Stack, Value, Version};
+use crate::model::{Fact, FactDef, Host, Kind, Stack, Value};
 
 /// CPU features across layers.
 pub const ANALYZER: Analyzer = Analyzer { name: "features", facts: FACTS, run: Run::Stack(run) };
@@ -101,14 +101,8 @@ fn vendor(host: &Host, guest: &Host) -> Option<Fact> {
 /// By major and minor number: stable updates and distributions' patches say nothing about age.
 fn older(host: &Host, guest: &Host) -> Option<Fact> {
     let fact = host.facts.first("kernel.version")?;
-    let release = |version: &Version| {
-        let text = version.to_string();
-        let mut parts = text.split('.');
-        let mut next = || parts.next()?.parse::<u32>().ok();
-        Some((next()?, next()?))
-    };
-    let below = release(host.facts.version("kernel.version")?)?;
-    let own = release(guest.facts.version("kernel.version")?)?;
+    let below = host.facts.version("kernel.version")?.series();
+    let own = guest.facts.version("kernel.version")?.series();
     Some(derived("below.kernel_older", Value::Bool(below < own), &fact.origin))
 }
 
@@ -134,7 +128,7 @@ fn emulated(guest: &Host) -> Option<Fact> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Layer, Origin};
+    use crate::model::{Layer, Origin, Version};
 
     fn host(layer: Layer, flags: &[&str], kernel: &str, detected: &str) -> Host {
         let mut host = Host::new("x", layer, "x");

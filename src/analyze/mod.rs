@@ -11,6 +11,7 @@ use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 
 pub mod access;
 pub mod features;
+pub mod kernel_bugs;
 pub mod kvm_state;
 pub mod layers;
 pub mod platform;
@@ -42,6 +43,7 @@ pub enum Run {
 pub const ALL: &[Analyzer] = &[
     platform::ANALYZER,
     kvm_state::ANALYZER,
+    kernel_bugs::ANALYZER,
     access::ANALYZER,
     vmentry::ANALYZER,
     features::ANALYZER,
