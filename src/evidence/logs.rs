@@ -71,6 +71,13 @@ pub const LOGS: &[LogSource] = &[
         Writer::Other,
     ),
     output("journalctl*", Writer::Other),
+    // The same as binary files, export or JSON; sources make text of them.
+    file("var/log/journal/*/*.journal", Writer::Other),
+    file("run/log/journal/*/*.journal", Writer::Other),
+    file("**/*.journal", Writer::Other),
+    file("**/*.journal~", Writer::Other),
+    file("commands/journalctl*.json", Writer::Other),
+    file("commands/journalctl*.export", Writer::Other),
     output("systemctl-status*", Writer::Other),
     file("var/log/messages*", Writer::Other),
     file("var/log/syslog*", Writer::Other),
