@@ -160,7 +160,9 @@ impl Collector<'_> {
 
     /// Streams a log through the scanner; gives back its last window, for slices that read it too.
     fn log(&mut self, path: &str, found: &str, writer: Writer, reader: &mut dyn Read) -> Vec<u8> {
-        self.host.heard.extend(heard(writer));
+        if !logs::is_of_a_user(path) {
+            self.host.heard.extend(heard(writer));
+        }
         let scanned = stream::scan(self.scanner, found, path, writer, reader);
         for event in scanned.events {
             self.host.events.add(event);

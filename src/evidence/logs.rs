@@ -211,6 +211,12 @@ pub const LOGS: &[LogSource] = &[
     output("az-*", Writer::Cloud),
 ];
 
+/// Whether a file is a user's own journal, which has no lines of the system.
+pub fn is_of_a_user(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with("user-") && name.contains(".journal")
+}
+
 /// Files that hold the words of failures and are no logs of them, whatever they look like.
 pub const NEVER: &[&str] = &[
     "**/.*history",

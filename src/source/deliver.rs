@@ -142,6 +142,7 @@ impl<'a> Delivery<'a> {
     ) -> Option<String> {
         // Whatever it is called, it is what journalctl knows.
         let known = unknown.then(|| variant("commands/journalctl.txt", &path.replace('/', "_")));
+        self.cap = self.cap.min(self.limits.entry);
         let mut lines = journal::Lines::new(kind, head);
         let fault = self.hand_on(known.as_deref().unwrap_or(path), found, &mut lines);
         let lost = lines.lost().map(str::to_owned);

@@ -19,7 +19,7 @@ use nom::{IResult, Parser, bytes::complete::take};
 use super::Entries;
 use super::entry::{Entry, Field};
 use super::object::{self, DATA, ENTRY, Object, Unpacker};
-use crate::source::limits::{MIB, size};
+use crate::source::limits::{GIB, MIB, size};
 
 /// What a file begins with.
 pub(super) const SIGNATURE: &[u8] = b"LPKSHHRH";
@@ -31,6 +31,9 @@ const HEADER_SIZES: std::ops::RangeInclusive<u64> = 208..=4096;
 /// Incompatible features: packed with XZ, LZ4, Zstandard; keyed hash; compact.
 const FEATURES: u32 = 0b1_1111;
 const COMPACT: u32 = 0b1_0000;
+/// Bytes of fields that are looked at, and what a look counts for at least.
+const WORK: u64 = 4 * GIB;
+const LOOK: u64 = 16;
 /// Objects that are remembered because nothing in them matters.
 const REMEMBERED: usize = 1 << 20;
 
@@ -106,9 +109,8 @@ struct Walk {
     /// Entries of which enough could be read.
     read: u64,
     unreadable: u64,
-    /// Looks at fields that are left. Whole entries cannot have more than fit into the file;
-    /// damaged ones may overlap.
-    looks: usize,
+    /// Bytes of fields that may still be looked at: those of damaged entries may overlap.
+    work: u64,
     unpacker: Unpacker,
     /// Packed fields that do not matter: to know that, they have to be unpacked.
     ignored: HashSet<u64>,
@@ -131,15 +133,16 @@ impl Walk {
             Some(h) => entries = find(&bytes, h),
             None => {}
         }
-        // More than fit into the file were never written.
-        let fit = |n: &u64| *n <= bytes.len() as u64 / 64;
+        // More than fit into the file, as long as it was, were never written.
+        let length = header.map_or(0, |h| h.tail).max(bytes.len() as u64);
+        let fit = |n: &u64| *n <= length / 64;
         Self {
             compact: header.is_some_and(|h| h.incompatible & COMPACT != 0),
-            claimed: header.map(|h| h.entries).filter(|n| fit(n) || !entries.is_empty()),
+            claimed: header.map(|h| h.entries).filter(fit),
             entries: entries.into_iter(),
             read: 0,
             unreadable: 0,
-            looks: bytes.len() / 4,
+            work: WORK,
             unpacker: Unpacker::new(),
             ignored: HashSet::new(),
             refused,
@@ -168,13 +171,13 @@ impl Walk {
     /// Fills in what is readable of an entry; whether all of it was.
     fn fill(&mut self, offset: u64, entry: &mut Entry) -> bool {
         // Borrowed apart from the unpacker and the memory of what to ignore.
-        let Self { bytes, unpacker, ignored, compact, looks, .. } = self;
+        let Self { bytes, unpacker, ignored, compact, work, .. } = self;
         let Some(object) = object::object(bytes, offset) else { return false };
         entry.realtime = object.realtime();
         let mut whole = entry.time().is_some();
         for (offset, hash) in object.items(*compact) {
-            let Some(left) = looks.checked_sub(1) else { return false };
-            *looks = left;
+            let Some(left) = work.checked_sub(LOOK) else { return false };
+            *work = left;
             if ignored.contains(&offset) {
                 continue;
             }
@@ -187,7 +190,10 @@ impl Walk {
                 continue;
             };
             match Field::split(&field) {
-                Some((field, value)) => entry.set(field, value),
+                Some((field, value)) => {
+                    *work = work.saturating_sub(value.len() as u64);
+                    entry.set(field, value);
+                }
                 None if data.is_packed() && ignored.len() < REMEMBERED => {
                     ignored.insert(offset);
                 }
@@ -243,14 +249,13 @@ fn is_entry(bytes: &[u8], offset: u64) -> bool {
 fn chain(bytes: &[u8], header: Header) -> Vec<u64> {
     let compact = header.incompatible & COMPACT != 0;
     let mut entries = Vec::new();
-    let (mut at, mut before) = (header.array, 0);
-    // Arrays are only appended: an offset that goes back would be a loop.
-    while at > before {
+    let (mut at, mut before, mut length) = (header.array, 0, 0);
+    // Arrays are only appended: one that lies before the last would be a loop. Damaged ones may
+    // overlap, whole ones are no longer than the file.
+    while at > before && length < bytes.len() {
         let Some(array) = object::array(bytes, at, compact) else { break };
         entries.extend(array.entries().filter(|offset| is_entry(bytes, *offset)));
-        if array.cut {
-            break;
-        }
+        length += array.len().max(8);
         (before, at) = (at, array.next);
     }
     entries

@@ -52,7 +52,19 @@ pub(super) fn kind(head: &[u8]) -> Option<Kind> {
         return Some(Kind::Export);
     }
     let json = [&b"{"[..], b"\x1e{", b"data: {"].iter().any(|begin| head.starts_with(begin));
-    (json && STAMPS.iter().any(|s| memchr::memmem::find(head, s).is_some())).then_some(Kind::Json)
+    let is_key = |end: usize| {
+        head.get(end..).and_then(|h| h.iter().find(|b| **b != b' ')).is_some_and(|b| *b == b':')
+    };
+    let stamped = STAMPS
+        .iter()
+        .any(|stamp| memchr::memmem::find_iter(head, stamp).any(|at| is_key(at + stamp.len())));
+    (json && stamped).then_some(Kind::Json)
+}
+
+/// Whether a file is called as journald's are.
+pub(super) fn is_named_so(name: &str) -> bool {
+    // What was not closed properly gets a tilde.
+    super::wanted::has_suffix(name.strip_suffix('~').unwrap_or(name), "journal")
 }
 
 /// What a form of a journal gives.

@@ -64,8 +64,6 @@ pub(super) struct Array<'b> {
     /// Offset of the next array; 0 for none.
     pub(super) next: u64,
     items: &'b [u8],
-    /// The file ends inside the array.
-    pub(super) cut: bool,
     compact: bool,
 }
 
@@ -76,11 +74,15 @@ pub(super) fn array(file: &[u8], offset: u64, compact: bool) -> Option<Array<'_>
     let at = usize::try_from(offset).ok().filter(|_| offset > 0 && offset.is_multiple_of(8))?;
     let (rest, (kind, _, size, next)) = head(file.get(at..)?).ok()?;
     let length = usize::try_from(size).ok().filter(|_| kind == ENTRY_ARRAY)?.checked_sub(24)?;
-    let items = rest.get(..length);
-    Some(Array { next, items: items.unwrap_or(rest), cut: items.is_none(), compact })
+    Some(Array { next, items: rest.get(..length).unwrap_or(rest), compact })
 }
 
 impl Array<'_> {
+    /// Bytes of offsets.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Offsets of entries, up to the first that is not filled in yet.
     pub(super) fn entries(&self) -> impl Iterator<Item = u64> {
         let (width, compact) = (if self.compact { 4 } else { 8 }, self.compact);
