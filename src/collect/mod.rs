@@ -87,6 +87,9 @@ struct Collector<'c> {
 
 impl Sink for Collector<'_> {
     fn file(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
+        if logs::is_from_elsewhere(path) {
+            return;
+        }
         let matched = self.wanted.matches(path);
         let targets: Vec<Target> =
             matched.iter().filter_map(|i| self.targets.get(*i)).copied().collect();
@@ -160,7 +163,7 @@ impl Collector<'_> {
 
     /// Streams a log through the scanner; gives back its last window, for slices that read it too.
     fn log(&mut self, path: &str, found: &str, writer: Writer, reader: &mut dyn Read) -> Vec<u8> {
-        if !logs::is_of_a_user(path) {
+        if !logs::is_of_few(path) {
             self.host.heard.extend(heard(writer));
         }
         let scanned = stream::scan(self.scanner, found, path, writer, reader);

@@ -141,14 +141,13 @@ impl Entry {
     }
 
     fn name(&self) -> String {
-        let names = [Field::Identifier, Field::Comm];
-        let named = names.map(|f| word(self.get(f), 64, NOT_IN_TAGS));
+        let tags = [Field::Identifier, Field::Comm].map(|f| word(self.get(f), 64, NOT_IN_TAGS));
         let transport = match self.get(Field::Transport) {
             b"kernel" => "kernel",
             b"audit" => "audit",
             _ => "unknown",
         };
-        named.into_iter().find(|n| !n.is_empty()).unwrap_or_else(|| transport.to_owned())
+        tags.into_iter().find(|tag| !tag.is_empty()).unwrap_or_else(|| transport.to_owned())
     }
 }
 

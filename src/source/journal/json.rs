@@ -22,6 +22,12 @@ const RECORD_SEPARATOR: u8 = 0x1e;
 /// A journal as JSON.
 pub(super) struct Json<R> {
     reader: R,
+    framing: Framing,
+}
+
+/// Cuts text into objects.
+#[derive(Default)]
+struct Framing {
     object: Vec<u8>,
     frame: Frame,
     broken: u64,
@@ -78,51 +84,51 @@ impl Frame {
     }
 }
 
+impl Framing {
+    /// Takes a byte; whether it is the last of an object.
+    fn take(&mut self, byte: u8) -> bool {
+        let step = self.frame.step(byte);
+        match step {
+            Step::Outside => {}
+            // An object that the limit cuts short does not parse, and is counted then.
+            Step::Inside | Step::Whole if self.object.len() >= OBJECT => {}
+            Step::Inside | Step::Whole => self.object.push(byte),
+            Step::Broken => {
+                self.broken += 1;
+                self.object.clear();
+                if self.frame.step(byte) == Step::Inside {
+                    self.object.push(byte);
+                }
+            }
+        }
+        step == Step::Whole
+    }
+
+    fn end(&mut self) {
+        self.broken += u64::from(self.frame.depth > 0);
+        self.frame = Frame::default();
+    }
+}
+
 impl<R: BufRead> Json<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, object: Vec::new(), frame: Frame::default(), broken: 0 }
+        Self { reader, framing: Framing::default() }
     }
 
     /// Reads on to the end of the next object; false where there is none.
     fn object(&mut self) -> io::Result<bool> {
-        self.object.clear();
+        let framing = &mut self.framing;
+        framing.object.clear();
         loop {
             let bytes = self.reader.fill_buf()?;
             if bytes.is_empty() {
-                self.broken += u64::from(self.frame.depth > 0);
-                self.frame = Frame::default();
+                framing.end();
                 return Ok(false);
             }
-            let mut used = 0;
-            let mut whole = false;
-            for byte in bytes {
-                let step = self.frame.step(*byte);
-                used += 1;
-                match step {
-                    Step::Outside => {}
-                    Step::Inside if self.object.len() < OBJECT => self.object.push(*byte),
-                    Step::Whole if self.object.len() < OBJECT => {
-                        self.object.push(*byte);
-                        whole = true;
-                        break;
-                    }
-                    // Cut short by the limit: it does not parse, and is counted then.
-                    Step::Inside => {}
-                    Step::Whole => {
-                        whole = true;
-                        break;
-                    }
-                    Step::Broken => {
-                        self.broken += 1;
-                        self.object.clear();
-                        if self.frame.step(*byte) == Step::Inside {
-                            self.object.push(*byte);
-                        }
-                    }
-                }
-            }
+            let end = bytes.iter().position(|byte| framing.take(*byte));
+            let used = end.map_or(bytes.len(), |end| end + 1);
             self.reader.consume(used);
-            if whole {
+            if end.is_some() {
                 return Ok(true);
             }
         }
@@ -132,19 +138,19 @@ impl<R: BufRead> Json<R> {
 impl<R: BufRead> Entries for Json<R> {
     fn next(&mut self, entry: &mut Entry) -> io::Result<bool> {
         while self.object()? {
-            match serde_json::from_slice::<Fields>(&self.object) {
+            match serde_json::from_slice::<Fields>(&self.framing.object) {
                 Ok(fields) => {
                     fields.0.iter().for_each(|(field, value)| entry.set(*field, value));
                     return Ok(true);
                 }
-                Err(_) => self.broken += 1,
+                Err(_) => self.framing.broken += 1,
             }
         }
         Ok(false)
     }
 
     fn lost(&self) -> Option<String> {
-        broken(self.broken)
+        broken(self.framing.broken)
     }
 }
 
@@ -174,8 +180,9 @@ impl<'de> Deserialize<'de> for Fields {
                 let mut fields = Vec::new();
                 while let Some(Key(field)) = map.next_key()? {
                     match field {
-                        Some(field) => fields
-                            .extend(bytes(&map.next_value()?).map(|value| (field, value))),
+                        Some(field) => {
+                            fields.extend(bytes(&map.next_value()?).map(|value| (field, value)));
+                        }
                         None => {
                             map.next_value::<IgnoredAny>()?;
                         }

@@ -30,6 +30,8 @@ const XZ_MEMORY_KIB: u32 = 16 << 10;
 const UNPACKED: u64 = 4 << 30;
 /// What unpacking counts for at least.
 const ATTEMPT: u64 = 1 << 10;
+/// Bytes that one field may expand to. It is no message then, but has to be unpacked to be known.
+const LONGEST: usize = 16 << 20;
 
 /// An object, whole.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +71,7 @@ pub(super) struct Array<'b> {
 
 /// The array of entries at `offset`. Unlike other objects it may be cut off.
 pub(super) fn array(file: &[u8], offset: u64, compact: bool) -> Option<Array<'_>> {
-    let head =
-        |i| -> IResult<&[u8], _> { (le_u8, take(7usize), le_u64, le_u64).parse(i) };
+    let head = |i| -> IResult<&[u8], _> { (le_u8, take(7usize), le_u64, le_u64).parse(i) };
     let at = usize::try_from(offset).ok().filter(|_| offset > 0 && offset.is_multiple_of(8))?;
     let (rest, (kind, _, size, next)) = head(file.get(at..)?).ok()?;
     let length = usize::try_from(size).ok().filter(|_| kind == ENTRY_ARRAY)?.checked_sub(24)?;
@@ -107,7 +108,10 @@ impl<'b> Object<'b> {
     }
 
     /// The data objects of an entry: their offsets, and their hashes where they are noted.
-    pub(super) fn items(&self, compact: bool) -> impl Iterator<Item = (u64, Option<u64>)> + use<'b> {
+    pub(super) fn items(
+        &self,
+        compact: bool,
+    ) -> impl Iterator<Item = (u64, Option<u64>)> + use<'b> {
         let width = if compact { 4 } else { 16 };
         let items = self.body.get(48..).unwrap_or_default().chunks_exact(width).take(FIELDS);
         items.map(move |item| {
@@ -161,22 +165,24 @@ impl Unpacker {
         };
         let length = unpacked.as_ref().map_or(0, |u| u.len() as u64);
         self.left = self.left.saturating_sub(length.max(ATTEMPT));
-        unpacked.map(Cow::Owned)
+        unpacked.map(|mut field| {
+            field.truncate(FIELD);
+            field.into()
+        })
     }
 
     fn zstd(&mut self, mut packed: &[u8]) -> Option<Vec<u8>> {
         self.zstd.reset(&mut packed).ok()?;
-        let blocks = BlockDecodingStrategy::UptoBytes(FIELD);
-        self.zstd.decode_blocks(&mut packed, blocks).ok()?;
-        let mut out = Vec::new();
-        (&mut self.zstd).take(FIELD as u64).read_to_end(&mut out).ok()?;
-        Some(out)
+        let blocks = BlockDecodingStrategy::UptoBytes(LONGEST);
+        // Until the frame is at its end the decoder keeps back what later blocks may refer to.
+        let whole = self.zstd.decode_blocks(&mut packed, blocks).ok()?;
+        whole.then(|| self.zstd.collect())?
     }
 }
 
 fn xz(packed: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let mut reader = XzReader::new_mem_limit(packed, false, XZ_MEMORY_KIB).take(FIELD as u64);
+    let mut reader = XzReader::new_mem_limit(packed, false, XZ_MEMORY_KIB).take(LONGEST as u64);
     reader.read_to_end(&mut out).ok().map(|_| out)
 }
 
@@ -184,8 +190,6 @@ fn xz(packed: &[u8]) -> Option<Vec<u8>> {
 fn lz4(packed: &[u8]) -> Option<Vec<u8>> {
     /// LZ4 cannot do better: a byte of a length stands for 255.
     const RATIO: usize = 255;
-    /// Blocks have to be unpacked at once; no field of this size is a message.
-    const LONGEST: usize = 16 << 20;
     let (size, block) = packed.split_at_checked(8)?;
     let size = usize::try_from(offset(size, false)).ok()?;
     if size > LONGEST.min(block.len().saturating_mul(RATIO)) {
@@ -193,6 +197,64 @@ fn lz4(packed: &[u8]) -> Option<Vec<u8>> {
     }
     let mut out = vec![0; size];
     let written = lz4_flex::block::decompress_into(block, &mut out).ok()?;
-    out.truncate(written.min(FIELD));
-    Some(out)
+    (written == size).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A data object of a regular file, and something before it.
+    fn file(flags: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 8 + 64];
+        (bytes[8], bytes[9]) = (DATA, flags);
+        bytes[16..24].copy_from_slice(&(64 + payload.len() as u64).to_le_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn unpack(flags: u8, payload: &[u8]) -> Option<Vec<u8>> {
+        let file = file(flags, payload);
+        let data = object(&file, 8).expect("an object");
+        Unpacker::new().field(&data, false).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn of_a_field_of_megabytes_the_beginning_is_kept() {
+        let text = [b"MESSAGE=".to_vec(), b"kvm ".repeat(1 << 20)].concat();
+        let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1))
+            .expect("an encoder");
+        xz.write_all(&text).expect("memory");
+        let xz = xz.finish().expect("memory");
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let zstd = ruzstd::encoding::compress_to_vec(&text[..], level);
+        for (flags, payload) in [(0, &text), (1, &xz), (4, &zstd)] {
+            assert_eq!(unpack(flags, payload).as_deref(), text.get(..FIELD), "{flags}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_is_nothing() {
+        let size = |n: u64| n.to_le_bytes().to_vec();
+        for (what, flags, payload) in [
+            (
+                "lz4: a size that its bytes cannot give",
+                2,
+                [size(1 << 20), b"@abcd".to_vec()].concat(),
+            ),
+            ("lz4: less than its size", 2, [size(9), b"@abcd".to_vec()].concat()),
+            ("lz4: no size", 2, b"abc".to_vec()),
+            ("xz: cut", 1, b"\xfd7zXZ\0\0".to_vec()),
+            ("zstd: no frame", 4, b"MESSAGE=x".to_vec()),
+            ("two codecs", 3, b"MESSAGE=x".to_vec()),
+        ] {
+            assert_eq!(unpack(flags, &payload), None, "{what}");
+        }
+        assert_eq!(
+            unpack(2, &[size(4), b"@abcd".to_vec()].concat()).as_deref(),
+            Some(&b"abcd"[..])
+        );
+    }
 }

@@ -57,7 +57,7 @@ fn messages(mut rest: &[u8]) -> Vec<Option<Vec<u8>>> {
         } else if let Some(text) = line.strip_prefix(b"MESSAGE=") {
             message = Some(text.to_vec());
         } else if !line.contains(&b'=') {
-            let size = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+            let size = number(rest, 0, 8);
             if line == b"MESSAGE" {
                 message = Some(rest[8..8 + size].to_vec());
             }
@@ -260,6 +260,20 @@ fn nonsense_ends_quickly() {
 }
 
 #[test]
+fn no_header_panics_or_goes_on_forever() {
+    let whole = trimmed("compact-zstd");
+    for at in 8..272 {
+        for value in [0, 1, 0x10, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            let lines = memchr::memchr_iter(b'\n', &read(&bytes).0).count();
+            // Flags say how all else is to be read.
+            assert!(lines == 65 || (12..16).contains(&at), "byte {at} {value}: {lines} lines");
+        }
+    }
+}
+
+#[test]
 fn a_broken_entry_of_an_export_costs_only_itself() {
     let entry = |n: u32, tail: &str| {
         format!(
@@ -322,7 +336,7 @@ fn damaged_exports_and_json_never_panic() {
             let at = 64 + random.below(bytes.len() - 64);
             bytes[at] = u8::try_from(random.below(256)).unwrap();
             bytes.truncate(bytes.len() - random.below(bytes.len() / 4));
-            let lines = read(&bytes).0.iter().filter(|b| **b == b'\n').count();
+            let lines = memchr::memchr_iter(b'\n', &read(&bytes).0).count();
             // The cut takes a quarter and the byte an entry, of 65 lines.
             assert!(lines >= 30, "{name}: {lines}");
         }
