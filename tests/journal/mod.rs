@@ -124,6 +124,15 @@ fn a_cut_journal_says_in_one_problem_how_much_is_left() {
 }
 
 #[test]
+fn a_journal_that_another_host_sent_tells_nothing_of_this_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = "var/log/journal/remote/remote-l1-guest.journal";
+    with_log(folder.path(), place, &unpacked("compact-zstd.journal.zst"));
+    let told = report(folder.path()).to_string();
+    assert!(!told.contains("Could not access KVM kernel module"), "{told}");
+}
+
+#[test]
 fn something_else_called_journal_is_named_and_proves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = format!("var/log/journal/{MACHINE_ID}/system.journal");

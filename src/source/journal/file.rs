@@ -31,6 +31,8 @@ const HEADER_SIZES: std::ops::RangeInclusive<u64> = 208..=4096;
 /// Incompatible features: packed with XZ, LZ4, Zstandard; keyed hash; compact.
 const FEATURES: u32 = 0b1_1111;
 const COMPACT: u32 = 0b1_0000;
+/// Bytes of the smallest entry.
+const LEAST: usize = 64;
 /// Bytes of fields that are looked at, and what a look counts for at least.
 const WORK: u64 = 4 * GIB;
 const LOOK: u64 = 16;
@@ -135,7 +137,7 @@ impl Walk {
         }
         // More than fit into the file, as long as it was, were never written.
         let length = header.map_or(0, |h| h.tail).max(bytes.len() as u64);
-        let fit = |n: &u64| *n <= length / 64;
+        let fit = |n: &u64| *n <= length / LEAST as u64;
         Self {
             compact: header.is_some_and(|h| h.incompatible & COMPACT != 0),
             claimed: header.map(|h| h.entries).filter(fit),
@@ -251,10 +253,11 @@ fn chain(bytes: &[u8], header: Header) -> Vec<u64> {
     let mut entries = Vec::new();
     let (mut at, mut before, mut length) = (header.array, 0, 0);
     // Arrays are only appended: one that lies before the last would be a loop. Damaged ones may
-    // overlap, whole ones are no longer than the file.
-    while at > before && length < bytes.len() {
+    // overlap, whole ones are no longer than the file, nor name more than fits into it.
+    while at > before && length < bytes.len() && entries.len() < bytes.len() / LEAST {
         let Some(array) = object::array(bytes, at, compact) else { break };
-        entries.extend(array.entries().filter(|offset| is_entry(bytes, *offset)));
+        let left = bytes.len() / LEAST - entries.len();
+        entries.extend(array.entries().filter(|offset| is_entry(bytes, *offset)).take(left));
         length += array.len().max(8);
         (before, at) = (at, array.next);
     }
