@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Remakes the fixtures in testdata/journal from entries.export, with systemd's own tools.
 #
-# Needs systemd-journal-remote and journalctl of systemd 254 or newer (SYSTEMD_JOURNAL_COMPRESS), jq
-# is not needed. Other places of the tools: REMOTE=..., JOURNALCTL=... (and LD_LIBRARY_PATH).
+# Needs systemd-journal-remote and journalctl of systemd 254 or newer (SYSTEMD_JOURNAL_COMPRESS).
+# Other places of the tools: REMOTE=..., JOURNALCTL=... (and LD_LIBRARY_PATH). The sealed journal is
+# only remade by root where there are keys (`journalctl --setup-keys` in /var/log/journal/MACHINE-ID).
 # The file ids are random, so the fixtures differ from run to run; what they hold does not.
 set -euo pipefail
 cd "$(dirname "$0")/../../testdata/journal"
@@ -24,6 +25,11 @@ regular-lz4 0 1 LZ4
 compact-lz4 1 1 LZ4
 compact-zstd 1 1 ZSTD
 END
+
+if [ -r "/var/log/journal/$(cat /etc/machine-id)/fss" ]; then
+    "$remote" --seal=yes --output="$scratch/sealed.journal" entries.export
+    zstd -q -f -19 "$scratch/sealed.journal" -o sealed.journal.zst
+fi
 
 for form in json json-pretty json-seq json-sse; do
     "$journalctl" --file="$scratch/compact-zstd.journal" --all --output="$form" >"$scratch/$form"
