@@ -212,6 +212,38 @@ fn an_entry_keeps_what_is_readable_of_it() {
 }
 
 #[test]
+fn an_offset_that_leads_to_another_message_is_not_believed() {
+    let mut bytes = trimmed("regular-none");
+    let find = |text: &[u8]| memchr::memmem::find(&bytes, text).unwrap() - 64;
+    let right = find(b"MESSAGE=session 5 opened").to_le_bytes();
+    let wrong = find(b"MESSAGE=kvm: no hardware").to_le_bytes();
+    let entries = objects(&bytes).into_iter().filter(|o| o.2 == 3);
+    let mut items = entries.flat_map(|(at, end, _)| (at + 64..end).step_by(16));
+    let item = items.find(|i| bytes[*i..i + 8] == right).unwrap();
+    bytes[item..item + 8].copy_from_slice(&wrong);
+    let (text, lost) = read(&bytes);
+    assert_eq!(String::from_utf8_lossy(&text).matches("kvm: no hardware").count(), 1);
+    assert_eq!(lost.unwrap(), "cut off or damaged: 62 of its 63 entries can be read");
+}
+
+#[test]
+fn behind_a_broken_object_that_no_array_leads_past_the_walk_goes_on() {
+    for name in BINARY {
+        let mut bytes = trimmed(name);
+        let all = objects(&bytes);
+        let broken = all.iter().filter(|o| o.2 == 3).nth(30).unwrap().0;
+        bytes[broken + 8..broken + 16].fill(0); // the size of the 31st entry
+        bytes[176..184].fill(0); // the first array
+        let (text, lost) = read(&bytes);
+        let lines: Vec<_> = expected().into_iter().filter(|(e, _)| *e != 30).collect();
+        let lines: Vec<u8> =
+            lines.into_iter().flat_map(|(_, l)| [l, b"\n".to_vec()].concat()).collect();
+        assert_eq!(String::from_utf8_lossy(&text), String::from_utf8_lossy(&lines), "{name}");
+        assert_eq!(lost.unwrap(), "cut off or damaged: 62 of its 63 entries can be read");
+    }
+}
+
+#[test]
 fn a_journal_that_is_being_written_is_whole() {
     let mut bytes = journal("compact-zstd");
     bytes[16] = 1; // online
