@@ -9,6 +9,7 @@
 //! | `dir.rs` | a directory |
 //! | `archive.rs` | a tar archive, plain or compressed |
 //! | `file.rs` | a single log, plain or compressed, or a packet capture |
+//! | `journal/` | systemd journals, as text |
 //! | `memory.rs` | files that are in memory already |
 //! | [`live`] | the host the program runs on |
 //!
@@ -34,6 +35,7 @@ mod codec;
 mod deliver;
 mod dir;
 mod file;
+mod journal;
 mod layout;
 mod limits;
 pub mod live;
