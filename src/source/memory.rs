@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::deliver::Delivery;
-use super::layout::Decider;
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::survey::Survey;
 use super::{Sink, Source, Stats, Wanted};
 
 /// Files and links by their path. They are treated like those of a directory.
@@ -33,8 +33,7 @@ impl Memory {
 
 impl Source for Memory {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn Sink) -> Stats {
-        let layout =
-            Decider::decide(self.files.keys().chain(self.links.keys()).map(String::as_str));
+        let layout = Survey::layout(self.files.keys().chain(self.links.keys()).map(String::as_str));
         let mut delivery = Delivery::new(wanted, sink, Limits::DEFAULT);
         for (found, bytes) in &self.files {
             let role = delivery.role(&layout, found);

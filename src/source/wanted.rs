@@ -25,6 +25,8 @@ pub struct Wanted {
     files: Globs,
     /// Globs over the paths of symbolic links.
     links: Globs,
+    /// Commands that `collect` runs: their arguments and names.
+    commands: Vec<(&'static [&'static str], &'static str)>,
     foreign: GlobSet,
     /// What the patterns of `foreign` stand for, in the same order.
     places: Vec<Place>,
@@ -63,11 +65,14 @@ impl Wanted {
     /// Joins the wants. [`Wanted::matches`] answers with indices into them, in this order.
     pub fn new(wants: impl Iterator<Item = Want>) -> Self {
         let (mut files, mut links, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        let mut foreign = GlobSetBuilder::new();
+        let (mut foreign, mut commands) = (GlobSetBuilder::new(), Vec::new());
         for (index, want) in wants.enumerate() {
             let to = if matches!(want, Want::Link { .. }) { &mut links } else { &mut files };
             to.push((index, want.glob()));
-            let Want::Command { name, sos, .. } = want else { continue };
+            let Want::Command { name, argv, sos } = want else { continue };
+            if !argv.is_empty() {
+                commands.push((argv, name));
+            }
             for pattern in sos {
                 places.push(Place { command: name, pattern });
                 foreign.add(glob(pattern));
@@ -76,6 +81,7 @@ impl Wanted {
         Self {
             files: Globs::new(&files),
             links: Globs::new(&links),
+            commands,
             foreign: foreign.build().unwrap_or_default(),
             places,
             unknown_logs: false,
@@ -170,6 +176,17 @@ impl Wanted {
     /// Whether anybody wants a file by this very path.
     pub(super) fn wants_file(&self, path: &str) -> bool {
         self.files.set.is_match(path)
+    }
+
+    /// The plain name of the output of a command with these arguments.
+    pub(super) fn command(&self, argv: &[&str]) -> Option<&'static str> {
+        self.commands.iter().find(|(wanted, _)| *wanted == argv).map(|(_, name)| *name)
+    }
+
+    /// The canonical path of a command's output by a plain name, if anybody wants it.
+    pub(super) fn output(&self, name: &str) -> Option<String> {
+        let path = format!("commands/{name}.txt");
+        self.files.set.is_match(&path).then_some(path)
     }
 
     fn foreign(&self, found: &str) -> Option<String> {

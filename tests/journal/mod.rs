@@ -146,7 +146,7 @@ fn something_else_called_journal_is_named_and_proves_nothing() {
 struct Text(Vec<u8>);
 
 impl nestdoctor::source::Sink for Text {
-    fn file(&mut self, _: &str, _: &str, reader: &mut dyn std::io::Read) {
+    fn file(&mut self, _: &str, _: nestdoctor::source::Found<'_>, reader: &mut dyn std::io::Read) {
         reader.read_to_end(&mut self.0).expect("a whole journal");
     }
     fn gap(&mut self, _: nestdoctor::model::Gap) {}
