@@ -21,7 +21,6 @@ pub mod hugepages;
 pub mod kernel;
 pub mod kvm;
 pub mod libvirt_xml;
-pub mod limits;
 pub mod logs;
 pub mod lscpu;
 pub mod meminfo;
@@ -93,7 +92,6 @@ pub const ALL: &[Slice] = &[
     kernel::SLICE,
     kvm::SLICE,
     libvirt_xml::SLICE,
-    limits::SLICE,
     lscpu::SLICE,
     meminfo::SLICE,
     modprobe::SLICE,
