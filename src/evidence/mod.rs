@@ -16,6 +16,7 @@ pub mod cpuinfo;
 pub mod dev_kvm;
 pub mod dmi;
 pub mod groups;
+pub mod guest_memory;
 pub mod host;
 pub mod hugepages;
 pub mod kernel;
@@ -87,6 +88,7 @@ pub const ALL: &[Slice] = &[
     dev_kvm::SLICE,
     dmi::SLICE,
     groups::SLICE,
+    guest_memory::SLICE,
     host::SLICE,
     hugepages::SLICE,
     kernel::SLICE,
