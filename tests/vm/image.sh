@@ -125,6 +125,8 @@ apparmor_files() {
     mkdir -p "$1/etc/apparmor.d"
     cp -r /etc/apparmor "$1/etc/"
     cp -r /etc/apparmor.d/abi "$1/etc/apparmor.d/"
+    # What Debian's parser.conf names.
+    [ ! -d /usr/share/apparmor-features ] || cp -r --parents /usr/share/apparmor-features "$1"
 }
 
 # with_libraries ROOT PROGRAM: a program and its shared libraries, at their own paths.

@@ -13,5 +13,5 @@ guest() {
 }
 
 guest_l1() {
-    sleep 20
+    sleep 8
 }

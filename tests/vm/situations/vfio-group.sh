@@ -4,8 +4,8 @@ expect=iommu-group-not-viable
 with=(qemu)
 append=intel_iommu=on
 qemu=(-device intel-iommu,intremap=on,caching-mode=on
-    -device pcie-root-port,id=port,chassis=1,slot=1 -device pcie-pci-bridge,id=bridge,bus=port
-    -device e1000,bus=bridge,addr=1 -device e1000,bus=bridge,addr=2)
+    -device pcie-root-port,id=rp1,chassis=1,slot=1 -device pcie-pci-bridge,id=br1,bus=rp1
+    -device e1000,bus=br1,addr=1 -device e1000,bus=br1,addr=2)
 
 guest() {
     local cards

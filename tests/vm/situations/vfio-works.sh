@@ -4,7 +4,7 @@ expect=none
 with=(qemu)
 append=intel_iommu=on
 qemu=(-device intel-iommu,intremap=on,caching-mode=on
-    -device pcie-root-port,id=port,chassis=1,slot=1 -device e1000e,bus=port)
+    -device pcie-root-port,id=rp1,chassis=1,slot=1 -device e1000e,bus=rp1)
 
 guest() {
     local card
