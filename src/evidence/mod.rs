@@ -7,7 +7,7 @@
 //!
 //! To add a kind: write `src/evidence/<kind>.rs`, then its `mod` line and its entry in [`ALL`].
 
-use crate::model::{FactDef, Out, Piece, RecordParser, Want};
+use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
 
 pub mod audit;
 pub mod container;
@@ -46,6 +46,32 @@ pub struct Slice {
     pub facts: &'static [FactDef],
     /// Bytes to facts.
     pub parse: fn(Piece<'_>, &mut Out),
+}
+
+/// How many facts the parts of a slice declare.
+const fn count(parts: &[&[FactDef]]) -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < parts.len() {
+        count += parts[part].len();
+        part += 1;
+    }
+    count
+}
+
+/// The facts of a slice that is written in several files: `joined::<{ count(PARTS) }>(PARTS)`.
+const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
+    let mut all = [FactDef::new("", Kind::Bool, "", ""); N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut index = 0;
+        while index < parts[part].len() {
+            all[at] = parts[part][index];
+            index += 1;
+            at += 1;
+        }
+        part += 1;
+    }
+    all
 }
 
 /// All kinds of evidence.

@@ -25,6 +25,7 @@ pub fn render(report: &Report, style: Style) -> String {
     page.suspected(report);
     page.undetermined(report);
     page.next(report);
+    page.advice(report);
     page.problems(report);
     page.footer(report);
     page.out
@@ -190,6 +191,20 @@ impl Page {
         for cause in &report.suspected {
             let text = format!("{} ({:.0} %): {}", cause.id, cause.confidence * 100.0, cause.title);
             self.wrapped("   ", 5, &text);
+        }
+    }
+
+    /// One line each: what to do about it is a page of its own.
+    fn advice(&mut self, report: &Report) {
+        if report.advice.is_empty() {
+            return;
+        }
+        self.heading(
+            "Advice (no failure; `nestdoctor explain ID` says why, how, and what it costs)",
+        );
+        for advice in &report.advice {
+            let text = format!("{} on {}: {}", advice.id, advice.host, advice.title);
+            self.wrapped(&format!("   {:7} ", advice.kind), 11, &text);
         }
     }
 
