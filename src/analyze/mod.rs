@@ -10,9 +10,12 @@
 use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 
 pub mod access;
+pub mod features;
+pub mod kernel_bugs;
 pub mod kvm_state;
 pub mod layers;
 pub mod platform;
+pub mod timeline;
 pub mod vmentry;
 mod vmx;
 
@@ -37,8 +40,15 @@ pub enum Run {
 }
 
 /// All analyzers, in the order they run: those of single hosts first, then those of the stack.
-pub const ALL: &[Analyzer] =
-    &[platform::ANALYZER, kvm_state::ANALYZER, access::ANALYZER, vmentry::ANALYZER];
+pub const ALL: &[Analyzer] = &[
+    platform::ANALYZER,
+    kvm_state::ANALYZER,
+    kernel_bugs::ANALYZER,
+    access::ANALYZER,
+    vmentry::ANALYZER,
+    features::ANALYZER,
+    timeline::ANALYZER,
+];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.
 pub fn analyze(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {
@@ -59,6 +69,7 @@ pub fn analyze(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {
             }
         }
     }
+    stack.timeline = timeline::timeline(&stack);
     stack
 }
 

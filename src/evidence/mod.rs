@@ -10,6 +10,7 @@
 use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
 
 pub mod audit;
+pub mod clock;
 pub mod container;
 pub mod cpuinfo;
 pub mod dev_kvm;
@@ -76,6 +77,7 @@ const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
 
 /// All kinds of evidence.
 pub const ALL: &[Slice] = &[
+    clock::SLICE,
     container::SLICE,
     cpuinfo::SLICE,
     dev_kvm::SLICE,

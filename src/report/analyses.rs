@@ -4,20 +4,26 @@
 
 use serde::Serialize;
 
-use crate::model::Stack;
+use crate::model::{Diagnosis, Stack};
 
+mod timeline;
 mod vmentry;
 
 /// Measurements.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Analyses {
+    /// What happened around a failure, in all layers.
+    pub timeline: Vec<timeline::TimelineEntry>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
 
 impl Analyses {
-    /// The measurements of a stack.
-    pub fn of(stack: &Stack) -> Self {
-        Self { vmentry: stack.hosts.iter().flat_map(vmentry::of).collect() }
+    /// The measurements of a stack, and of what was concluded.
+    pub fn of(stack: &Stack, diagnosis: &Diagnosis) -> Self {
+        Self {
+            timeline: timeline::of(stack, diagnosis),
+            vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
+        }
     }
 }

@@ -11,6 +11,8 @@ use super::view::{CauseView, EvidenceView, Report};
 /// Most evidence lines shown of one cause; JSON has all.
 const MOST_EVIDENCE: usize = 6;
 
+/// Longest time line.
+const MOST_MOMENTS: usize = 15;
 /// Characters of a log line that are shown; JSON has more.
 const LONGEST_QUOTE: usize = 200;
 
@@ -22,6 +24,7 @@ pub fn render(report: &Report, style: Style) -> String {
     for cause in &report.causes {
         page.cause(cause);
     }
+    page.timeline(report);
     page.suspected(report);
     page.undetermined(report);
     page.next(report);
@@ -180,6 +183,24 @@ impl Page {
         self.line(&format!("              {}", self.paint(Paint::Dim, place.trim())));
         if new && !evidence.text.is_empty() {
             self.wrapped("              | ", 16, &shorten(&evidence.text, LONGEST_QUOTE));
+        }
+    }
+
+    /// Only where several hosts spoke: one log is better read in the log.
+    fn timeline(&mut self, report: &Report) {
+        let entries = &report.analyses.timeline;
+        if entries.iter().map(|e| &e.host).collect::<BTreeSet<_>>().len() < 2 {
+            return;
+        }
+        self.heading("Around the failure, all layers (UTC)");
+        for entry in entries.iter().take(MOST_MOMENTS) {
+            let mark = if entry.decisive { '*' } else { ' ' };
+            let text = shorten(&entry.text, LONGEST_QUOTE);
+            self.wrapped(&format!(" {mark} {:27} {:5} ", entry.time, entry.host), 37, &text);
+        }
+        if entries.len() > MOST_MOMENTS {
+            let more = entries.len() - MOST_MOMENTS;
+            self.line(&format!("     and {more} more, with --format json"));
         }
     }
 

@@ -255,7 +255,7 @@ pub fn report(
         advice: diagnosis.advice.iter().map(advice).collect(),
         undetermined: diagnosis.undetermined.iter().map(undetermined).collect(),
         next_evidence: diagnosis.next_evidence.iter().map(next).collect(),
-        analyses: Analyses::of(stack),
+        analyses: Analyses::of(stack, diagnosis),
         problems: problems
             .into_iter()
             .map(|p| ProblemView { source: p.source, what: p.what })
