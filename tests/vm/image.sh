@@ -1,12 +1,14 @@
 # Makes what guests boot: kernels of Debian's packages, and initramfs parts (cpio archives) that are
 # joined per guest. Sourced by `run`; everything is kept in $cache.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 
-packages=(qemu-system-x86 seabios busybox-static cpio kmod jq apparmor xz-utils zstd util-linux binutils)
+packages=(qemu-system-x86 seabios busybox-static cpio kmod jq apparmor xz-utils zstd util-linux procps
+    binutils)
 # With all they need. Virtio for the guests' disk, the others for the situations.
 modules=(kvm-amd kvm-intel virtio_pci virtio_blk vfio-pci vfio_iommu_type1 e1000 e1000e tun msr)
 # Programs that nestdoctor runs, or that a situation does.
-programs=(bash modprobe depmod lsmod ls id stat uname dmesg lscpu getent setpriv timeout env truncate)
+programs=(bash modprobe depmod lsmod ls id stat uname dmesg lscpu getent grep hostname ps setpriv timeout env
+    truncate)
 branches=(6.1 6.12)
 
 setup() {

@@ -1,5 +1,5 @@
 # What a situation's functions can use inside a guest. They run as root in bash.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 # attempt SECONDS COMMAND...: a program that is meant to fail; what it prints is kept for `collect`.
 # One that still runs after SECONDS has started, and is ended.

@@ -2,7 +2,7 @@
 title="a guest runs by KVM while its host is collected"
 expect=none
 levels=1
-facts=(kvm_stat.exits)
+facts=('kvmcount.total\[exits\] += [1-9]')
 
 guest() {
     modprobe kvm_amd

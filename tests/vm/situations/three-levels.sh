@@ -2,7 +2,7 @@
 title="L0, L1 and L2, each collected while all run"
 expect=none
 layers=(L0 L1 L2)
-facts=(kvm_stat.nested_run)
+facts=('kvmcount.total\[nested_run\] += [1-9]')
 levels=2
 memory=4096
 seconds=300

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2054
 title="two network cards behind one PCI bridge, only one of them bound to vfio-pci"
 expect=iommu-group-not-viable
 with=(qemu)

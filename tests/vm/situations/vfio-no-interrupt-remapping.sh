@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2054
 title="an IOMMU without interrupt remapping"
 expect=vfio-no-interrupt-remapping
 with=(qemu)

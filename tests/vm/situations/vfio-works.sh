@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2054
 title="a network card in a group of its own is passed on"
 expect=none
 with=(qemu)
