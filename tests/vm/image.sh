@@ -34,27 +34,34 @@ install_packages() {
 
 # kernel BRANCH: the newest packaged kernel of a branch, unpacked, and its modules as a part.
 kernel() {
-    local branch=$1 to=$cache/kernels/$1 package
+    local branch=$1 to=$cache/kernels/$1 package version
     [ ! -f "$to/modules.cpio" ] || return 0
-    package=$(newest_kernel "$branch")
-    if [ -z "$package" ] && [ "$(id -u)" = 0 ]; then
-        apt-get update -qq
-        package=$(newest_kernel "$branch")
-    fi
-    [ -n "$package" ] || die "apt knows no kernel of the branch $branch"
-    echo "kernel $branch: $package"
     rm -rf "$to" && mkdir -p "$to/unpacked"
-    (cd "$to" && apt-get download -qq "$package" 2>/dev/null && dpkg -x "$package"_*.deb unpacked)
-    local version=${package#linux-image-}
+    if ! package=$(download "$branch" "$to"); then
+        # The lists may be missing, or name a package that was replaced since.
+        [ "$(id -u)" = 0 ] || die "apt has no kernel $branch: as root, apt-get update"
+        apt-get update -qq
+        package=$(download "$branch" "$to") || die "apt has no kernel $branch"
+    fi
+    echo "kernel $branch: $package"
+    version=${package#linux-image-}
+    dpkg -x "$to"/*.deb "$to/unpacked"
     [ -d "$to/unpacked/lib" ] || ln -s usr/lib "$to/unpacked/lib"
     mv "$to/unpacked/boot/vmlinuz-$version" "$to/vmlinuz"
     pack_modules "$to/unpacked" "$version" "$to/modules.cpio"
     rm -rf "$to/unpacked" "$to"/*.deb
 }
 
+# download BRANCH DIR: says which package it was.
+download() {
+    local package
+    package=$(newest_kernel "$1")
+    [ -n "$package" ] && (cd "$2" && apt-get download -qq "$package" >/dev/null 2>&1) && echo "$package"
+}
+
 newest_kernel() {
     apt-cache search --names-only "^linux-image-${1//./\\.}\\.[0-9][0-9a-z.+-]*-amd64$" | cut -d' ' -f1 |
-        grep -vE -- '-(cloud|rt|dbg|unsigned)' | sort -V | tail -1
+        { grep -vE -- '-(cloud|rt)-' || true; } | sort -V | tail -1
 }
 
 # pack_modules TREE VERSION CPIO: the modules that are needed, unpacked for a quick start, and what
