@@ -6,7 +6,7 @@ with=(qemu)
 guest() {
     modprobe kvm_amd
     as_user
-    attempt 5 "${as[@]}" qemu-system-x86_64 -nodefaults -no-user-config -display none -monitor none \
-        -serial none -S -m 64 -machine q35,accel=kvm:tcg
+    # The second accelerator after KVM.
+    vmm 5 -accel tcg
     collect host
 }
