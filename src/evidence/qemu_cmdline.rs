@@ -9,8 +9,6 @@
 //! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: devices and
 //! drives.
 
-use std::collections::BTreeSet;
-
 use super::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::{lines, shell};
@@ -272,7 +270,7 @@ impl<'a> Command<'a> {
 
     /// As `mac=` or `macaddr=` of a card, or in libvirt's JSON. Without any, QEMU gives the same
     /// address to the first card of every guest, which tells no guest from another.
-    fn macs(&self) -> BTreeSet<String> {
+    fn macs(&self) -> std::collections::BTreeSet<String> {
         let cards = ["-device", "-nic", "-net"].into_iter().flat_map(|o| self.options(o));
         let keys = cards.flat_map(|c| c.split([',', '{', '}'])).filter_map(|part| {
             let (key, value) = part.split_once(['=', ':'])?;
