@@ -261,25 +261,6 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// `-uuid`, or Proxmox VE's `-smbios type=1,uuid=...`; what is given to `-smbios` wins in QEMU.
-    fn uuid(&self) -> Option<&'a str> {
-        let tables = self.options("-smbios").filter(|s| s.split(',').any(|p| p == "type=1"));
-        let of_table = tables.flat_map(|s| s.split(',')).filter_map(|p| p.strip_prefix("uuid="));
-        of_table.last().or_else(|| self.option("-uuid"))
-    }
-
-    /// As `mac=` or `macaddr=` of a card, or in libvirt's JSON. Without any, QEMU gives the same
-    /// address to the first card of every guest, which tells no guest from another.
-    fn macs(&self) -> std::collections::BTreeSet<String> {
-        let cards = ["-device", "-nic", "-net"].into_iter().flat_map(|o| self.options(o));
-        let keys = cards.flat_map(|c| c.split([',', '{', '}'])).filter_map(|part| {
-            let (key, value) = part.split_once(['=', ':'])?;
-            let known = matches!(key.trim_matches('"'), "mac" | "macaddr");
-            known.then(|| value.trim_matches('"').replace('-', ":").to_ascii_lowercase())
-        });
-        keys.filter(|mac| mac.split(':').count() == 6).collect()
-    }
-
     fn machines(&self) -> impl Iterator<Item = &'a str> {
         self.options("-machine").chain(self.options("-M"))
     }
@@ -318,6 +299,25 @@ impl<'a> Command<'a> {
         };
         let name = first.split(',').next().unwrap_or(first);
         Some((name.trim_start_matches("accel="), listed.len() > 1))
+    }
+
+    /// `-uuid`, or Proxmox VE's `-smbios type=1,uuid=...`; what is given to `-smbios` wins in QEMU.
+    fn uuid(&self) -> Option<&'a str> {
+        let tables = self.options("-smbios").filter(|s| s.split(',').any(|p| p == "type=1"));
+        let of_table = tables.flat_map(|s| s.split(',')).filter_map(|p| p.strip_prefix("uuid="));
+        of_table.last().or_else(|| self.option("-uuid"))
+    }
+
+    /// As `mac=` or `macaddr=` of a card, or in libvirt's JSON. Without any, QEMU gives the same
+    /// address to the first card of every guest, which tells no guest from another.
+    fn macs(&self) -> std::collections::BTreeSet<String> {
+        let cards = ["-device", "-nic", "-net"].into_iter().flat_map(|o| self.options(o));
+        let keys = cards.flat_map(|c| c.split([',', '{', '}'])).filter_map(|part| {
+            let (key, value) = part.split_once(['=', ':'])?;
+            let known = matches!(key.trim_matches('"'), "mac" | "macaddr");
+            known.then(|| value.trim_matches('"').replace('-', ":").to_ascii_lowercase())
+        });
+        keys.filter(|mac| mac.split(':').count() == 6).collect()
     }
 }
 
