@@ -10,14 +10,21 @@
 use crate::model::{FactDef, Out, Piece, RecordParser, Want};
 
 pub mod audit;
+pub mod block;
+pub mod clocksource;
 pub mod container;
+pub mod cpu_time;
+pub mod cpu_tools;
+pub mod cpu_tuning;
 pub mod cpuinfo;
 pub mod dev_kvm;
 pub mod dmi;
+pub mod domain_cpu;
 pub mod groups;
 pub mod host;
 pub mod kernel;
 pub mod kvm;
+pub mod kvm_stat;
 pub mod libvirt_xml;
 pub mod logs;
 pub mod lscpu;
@@ -25,11 +32,14 @@ pub mod meminfo;
 pub mod modprobe;
 pub mod modules;
 pub mod packages;
+pub mod perf_kvm;
 pub mod qemu_cmdline;
 pub mod security;
 pub mod services;
 #[cfg(test)]
 mod testing;
+pub mod thermal;
+pub mod vcpus;
 pub mod virtualbox;
 pub mod vmx_file;
 pub mod windows;
@@ -50,23 +60,33 @@ pub struct Slice {
 
 /// All kinds of evidence.
 pub const ALL: &[Slice] = &[
+    block::SLICE,
+    clocksource::SLICE,
     container::SLICE,
+    cpu_time::SLICE,
+    cpu_tools::SLICE,
+    cpu_tuning::SLICE,
     cpuinfo::SLICE,
     dev_kvm::SLICE,
     dmi::SLICE,
+    domain_cpu::SLICE,
     groups::SLICE,
     host::SLICE,
     kernel::SLICE,
     kvm::SLICE,
+    kvm_stat::SLICE,
     libvirt_xml::SLICE,
     lscpu::SLICE,
     meminfo::SLICE,
     modprobe::SLICE,
     modules::SLICE,
     packages::SLICE,
+    perf_kvm::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
     services::SLICE,
+    thermal::SLICE,
+    vcpus::SLICE,
     virtualbox::SLICE,
     vmx_file::SLICE,
     windows::SLICE,
