@@ -48,6 +48,16 @@ const FACTS: &[FactDef] = &[
     int("load.per_cpu", "load average of one minute for 100 CPUs", "uptime; nproc"),
     int("load.per_cpu15", "load average of fifteen minutes for 100 CPUs", "uptime; nproc"),
     int("queue.per_cpu", "tasks that run or want to, for 100 CPUs", "vmstat 1 5; nproc"),
+    int(
+        "pressure.per_cpu",
+        "the larger of load average and run queue, for 100 CPUs, as far as they are known",
+        "uptime; vmstat 1 5; nproc",
+    ),
+    int(
+        "guests.wanted_cpus",
+        "the larger of the vCPUs of all running guests and of the largest guest, for 100 CPUs",
+        LIST,
+    ),
     int("busy.permille", "share of CPU time that is not idle, thousandths", "vmstat 1 5"),
     int(
         "busy.guests",
@@ -78,6 +88,15 @@ fn run(host: &Host) -> Vec<Fact> {
             .filter_map(|f| Some((number(f)?, f)))
             .max_by_key(|(n, _)| *n);
         facts.extend(most.map(|(n, f)| derived(name, Value::Int(n / cpus), &f.origin)));
+    }
+    let larger = [
+        ("pressure.per_cpu", ["load.per_cpu", "queue.per_cpu"]),
+        ("guests.wanted_cpus", ["guests.overcommit", "guests.largest_overcommit"]),
+    ];
+    for (name, sources) in larger {
+        let known = facts.iter().filter(|f| sources.contains(&f.name));
+        let most = known.max_by_key(|f| number(f)).cloned();
+        facts.extend(most.map(|f| derived(name, f.value, &f.origin)));
     }
     facts
 }

@@ -158,7 +158,16 @@ fn top(text: &str) -> Vec<Row<'_>> {
         let label = label.trim().trim_start_matches('%');
         // One line per CPU (key 1) is `%Cpu0`.
         (label == "Cpu(s)").then(|| {
-            let spaced = rest.replace('%', " ");
+            // Before 100 no blank is left: `0.0 si,100.0 st`. After a digit a comma is a decimal one.
+            let mut last = ' ';
+            let spaced: String = rest
+                .chars()
+                .map(|c| {
+                    let separates = c == '%' || c == ',' && last.is_ascii_alphabetic();
+                    last = c;
+                    if separates { ' ' } else { c }
+                })
+                .collect();
             let words: Vec<&str> = spaced.split_whitespace().map(|w| w.trim_matches(',')).collect();
             words
                 .windows(2)
@@ -283,6 +292,9 @@ mod tests {
         let old =
             "Cpu(s):  1.0%us,  0.5%sy,  0.0%ni, 48.5%id,  0.0%wa,  0.0%hi,  0.0%si, 50.0%st\n";
         assert_eq!(value(&read("commands/top-b-n1.txt", old), "util.steal"), "500");
+        let all =
+            "%Cpu(s):  0,0 us,  0,0 sy,  0,0 ni,  0,0 id,  0,0 wa,  0,0 hi,  0,0 si,100,0 st\n";
+        assert_eq!(value(&read("commands/top.txt", all), "util.steal"), "1000");
     }
 
     #[test]

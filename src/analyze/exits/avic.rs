@@ -45,6 +45,11 @@ const PASSING: &[&str] = &["irqwin", "blockirq", "absent"];
 
 pub(super) fn facts(host: &Host) -> Vec<Fact> {
     let mut facts = Vec::new();
+    let parameter = match host.facts.text("kvm.vendor_module") {
+        Some("kvm_amd") => host.facts.first("kvm.avic"),
+        _ => host.facts.first("kvm.apicv").or_else(|| host.facts.first("kvm.avic")),
+    };
+    facts.extend(parameter.map(|f| derived("avic.enabled", f.value.clone(), &f.origin)));
     if let Some((used, origin)) = used(host) {
         facts.push(derived("avic.used", Value::Bool(used), &origin));
     }

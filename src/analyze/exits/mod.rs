@@ -41,6 +41,12 @@ const FACTS: &[FactDef] = &[
     of("exits.storm", Kind::Text, "kind of storm of VM exits: hlt, io, mmio, irq-window, rate"),
     of("exits.storm_text", Kind::Text, "the storm in words, with its rates"),
     FactDef::new(
+        "avic.enabled",
+        Kind::Bool,
+        "whether APIC virtualization is on as a parameter (AVIC of kvm_amd, APICv of kvm_intel)",
+        "cat /sys/module/kvm_amd/parameters/avic /sys/module/kvm_intel/parameters/enable_apicv",
+    ),
+    FactDef::new(
         "avic.evidence",
         Kind::Text,
         "what shows that interrupts take the software path although AVIC is on",
