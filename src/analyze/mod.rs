@@ -10,13 +10,20 @@
 use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 
 pub mod access;
+pub mod cpu;
+pub mod exits;
 pub mod features;
+pub mod heat;
 pub mod kernel_bugs;
 pub mod kvm_state;
 pub mod layers;
 pub mod memory;
 pub mod platform;
+pub mod steal;
+#[cfg(test)]
+mod testing;
 pub mod timeline;
+pub mod tuning;
 pub mod vmentry;
 mod vmx;
 
@@ -51,6 +58,11 @@ pub const ALL: &[Analyzer] = &[
     timeline::ANALYZER,
     memory::ANALYZER,
     memory::STACK,
+    cpu::ANALYZER,
+    steal::ANALYZER,
+    exits::ANALYZER,
+    heat::ANALYZER,
+    tuning::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.
