@@ -24,6 +24,7 @@ pub mod lscpu;
 pub mod meminfo;
 pub mod modprobe;
 pub mod modules;
+pub mod network;
 pub mod packages;
 pub mod qemu_cmdline;
 pub mod security;
@@ -63,6 +64,21 @@ pub const ALL: &[Slice] = &[
     meminfo::SLICE,
     modprobe::SLICE,
     modules::SLICE,
+    network::capture_text::SLICE,
+    network::config::SLICE,
+    network::counters::SLICE,
+    network::dhcp::SLICE,
+    network::firewall::SLICE,
+    network::links::SLICE,
+    network::neighbours::SLICE,
+    network::nics::SLICE,
+    network::offload::SLICE,
+    network::ovs::SLICE,
+    network::ping::SLICE,
+    network::ports::SLICE,
+    network::routes::SLICE,
+    network::sysctl::SLICE,
+    network::virtnet::SLICE,
     packages::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
