@@ -188,7 +188,14 @@ impl Collector<'_> {
 fn heard(writer: Writer) -> Vec<Writer> {
     match writer {
         Writer::Other => {
-            vec![Writer::Kernel, Writer::Audit, Writer::Libvirt, Writer::Systemd, Writer::Udev]
+            vec![
+                Writer::Kernel,
+                Writer::Audit,
+                Writer::Libvirt,
+                Writer::Systemd,
+                Writer::Udev,
+                Writer::Network,
+            ]
         }
         Writer::Kernel => vec![Writer::Kernel, Writer::Audit],
         other => vec![other],
