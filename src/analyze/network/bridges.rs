@@ -48,6 +48,11 @@ const FACTS: &[FactDef] = &[
         Kind::Bool,
         "Whether guests share the host's own uplink by a bridge",
     ),
+    bridge(
+        "bridge.misfit",
+        Kind::Text,
+        "A port that is larger than the uplink of its bridge, in words",
+    ),
     FactDef {
         name: "ovs.small_port_mtu",
         kind: Kind::Int,
@@ -104,6 +109,12 @@ fn switched(host: &Host, bridge: &str, facts: &mut Vec<Fact>) {
     // libvirt gave its bridges a port of their own to hold a MAC address.
     let uplinks = others.iter().filter(|l| !l.ends_with("-nic"));
     if let Some((uplink_mtu, uplink)) = uplinks.copied().filter_map(with_mtu).min() {
+        if largest.0 > uplink_mtu {
+            let (mtu, link) = largest;
+            let said =
+                format!("{link} on {bridge} has MTU {mtu}, the uplink {uplink} {uplink_mtu}");
+            add("bridge.misfit", Value::text(said));
+        }
         add("bridge.uplink", Value::text(uplink));
         add("bridge.uplink_mtu", Value::Int(uplink_mtu));
         add("bridge.larger_than_uplink", Value::Bool(largest.0 > uplink_mtu));

@@ -2,19 +2,28 @@
 //! was really on the wire. At a sender it is what the device has yet to fill in.
 
 use super::{Analyzer, instances, link_with, links};
-use crate::analyze::{Run, derived};
+use crate::analyze::{Run, derived, derived_of};
 use crate::model::{Fact, FactDef, Host, Kind, Value};
 
 /// Captured packets.
 pub const ANALYZER: Analyzer =
     Analyzer { name: "network/capture", facts: FACTS, run: Run::Host(run) };
 
-const FACTS: &[FactDef] = &[FactDef::new(
-    "capture.received_bad_checksums",
-    Kind::Int,
-    "tunnel packets to this machine whose outer UDP checksum is wrong",
-    "tcpdump -vvneni LINK udp port 4789 or udp port 8472",
-)];
+const FACTS: &[FactDef] = &[
+    FactDef::new(
+        "capture.received_bad_checksums",
+        Kind::Int,
+        "tunnel packets to this machine whose outer UDP checksum is wrong",
+        "tcpdump -vvneni LINK udp port 4789 or udp port 8472",
+    ),
+    FactDef {
+        name: "ping.black_hole",
+        kind: Kind::Bool,
+        per: "target",
+        doc: "Whether larger packets to a target vanish without a word while smaller ones are answered",
+        command: "ping -M do -s SIZE TARGET",
+    },
+];
 
 fn run(host: &Host) -> Vec<Fact> {
     let mut facts = Vec::new();
@@ -25,6 +34,14 @@ fn run(host: &Host) -> Vec<Fact> {
         };
         if own {
             facts.push(derived("capture.received_bad_checksums", fact.value.clone(), &fact.origin));
+        }
+    }
+    for (target, lost) in instances(host, "ping.lost") {
+        if let (Value::Int(lost_size), Some(passed)) =
+            (&lost.value, super::int(host, "ping.passed", target))
+        {
+            let hole = Value::Bool(passed < *lost_size);
+            facts.push(derived_of("ping.black_hole", target, hole, &lost.origin));
         }
     }
     facts

@@ -27,6 +27,13 @@ const FACTS: &[FactDef] = &[
         command: "ip link",
     },
     FactDef {
+        name: "identity.same_address",
+        kind: Kind::Text,
+        per: "",
+        doc: "Another collected machine of the same layer with the same IP address on an uplink",
+        command: "ip addr",
+    },
+    FactDef {
         name: "identity.shared_client_id",
         kind: Kind::Text,
         per: "client identifier",
@@ -78,7 +85,25 @@ fn twins(host: &Host, other: &Host) -> Vec<Fact> {
         let origin = super::place(host, "link.mac", link);
         facts.push(derived("identity.same_mac", Value::text(&*other.id), &origin));
     }
+    // Behind NAT every layer may use the same addresses; beside each other nobody may.
+    if host.layer == other.layer
+        && let Some((address, link)) =
+            ips(host).into_iter().find(|(a, _)| ips(other).iter().any(|(b, _)| a == b))
+    {
+        let said = Value::text(format!("{} ({address})", other.id));
+        facts.push(derived(
+            "identity.same_address",
+            said,
+            &super::place(host, "link.addresses", link),
+        ));
+    }
     facts
+}
+
+/// Addresses of the uplinks of a machine.
+fn ips(host: &Host) -> Vec<(&str, &str)> {
+    let uplinks = links(host).into_iter().filter(|l| is_uplink(host, l));
+    uplinks.flat_map(|l| super::addresses(host, l).into_iter().map(move |(a, _)| (a, l))).collect()
 }
 
 /// MAC addresses of the uplinks of a machine.

@@ -52,6 +52,11 @@ const FACTS: &[FactDef] = &[
     ),
     tunnel("tunnel.excess", Kind::Int, "Bytes by which the tunnel's MTU is too large"),
     tunnel(
+        "tunnel.misfit",
+        Kind::Text,
+        "A tunnel that leaves no room for its own encapsulation, in words",
+    ),
+    tunnel(
         "ovs.room",
         Kind::Int,
         "Largest MTU of a port whose frames fit into the Open vSwitch tunnel, bytes",
@@ -152,6 +157,10 @@ fn measure(host: &Host, link: &str, kind: &str, facts: &mut Vec<Fact>) {
     add("tunnel.no_room", Value::Bool(mtu > room));
     if mtu > room {
         add("tunnel.excess", Value::Int(mtu.saturating_sub(room)));
+        let said = format!(
+            "{link} has MTU {mtu} over {carrier} with {carrier_mtu}: {kind} needs {overhead} bytes, {room} fits"
+        );
+        add("tunnel.misfit", Value::text(said));
     }
 }
 
