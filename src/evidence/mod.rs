@@ -25,6 +25,7 @@ pub mod meminfo;
 pub mod modprobe;
 pub mod modules;
 pub mod packages;
+pub mod pci;
 pub mod qemu_cmdline;
 pub mod security;
 pub mod services;
@@ -64,6 +65,7 @@ pub const ALL: &[Slice] = &[
     modprobe::SLICE,
     modules::SLICE,
     packages::SLICE,
+    pci::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
     services::SLICE,
