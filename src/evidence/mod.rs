@@ -16,6 +16,9 @@ pub mod dev_kvm;
 pub mod dmi;
 pub mod groups;
 pub mod host;
+pub mod hostdev;
+pub mod iommu;
+pub mod iommu_fault;
 pub mod kernel;
 pub mod kvm;
 pub mod libvirt_xml;
@@ -57,6 +60,8 @@ pub const ALL: &[Slice] = &[
     dmi::SLICE,
     groups::SLICE,
     host::SLICE,
+    hostdev::SLICE,
+    iommu::SLICE,
     kernel::SLICE,
     kvm::SLICE,
     libvirt_xml::SLICE,
@@ -76,4 +81,5 @@ pub const ALL: &[Slice] = &[
 ];
 
 /// Structured log records that rules can ask for by field.
-pub const RECORDS: &[RecordParser] = &[audit::APPARMOR, audit::SELINUX, audit::BOOT];
+pub const RECORDS: &[RecordParser] =
+    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, iommu::BOOT, iommu_fault::FAULT];

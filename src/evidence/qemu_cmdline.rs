@@ -6,8 +6,8 @@
 //! any, `qemu-system-*` emulates (TCG), while `qemu-kvm` and `kvm` are distributions' wrappers
 //! with a default of their own.
 //!
-//! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: devices and
-//! drives.
+//! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: drives, and
+//! devices but for those that the slice `hostdev` looks for.
 
 use super::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
@@ -251,6 +251,7 @@ impl<'a> Command<'a> {
         if running {
             add("qemu.running", Value::Bool(true));
         }
+        super::hostdev::arguments(&self.guest, self.arguments, origin, out);
     }
 
     fn machines(&self) -> impl Iterator<Item = &'a str> {

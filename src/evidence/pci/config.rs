@@ -36,7 +36,8 @@ pub(super) fn parse(piece: Piece<'_>, device: &mut Device<'_>) {
     let express = space.capability(EXPRESS);
     match express {
         Some(Some(at)) => {
-            if let Some(name) = space.word(at + 2).and_then(|flags| express_type(flags >> 4 & 0xf)) {
+            if let Some(name) = space.word(at + 2).and_then(|flags| express_type(flags >> 4 & 0xf))
+            {
                 device.text("pci.express", name);
             }
         }

@@ -25,7 +25,8 @@ pub(super) fn parse(piece: Piece<'_>, text: &str, out: &mut Out) {
     for (number, line) in lines(text) {
         let body = unmarked(line);
         empty_glob |= body.contains("iommu_groups/*") || body.contains("IOMMU Group *");
-        if prompt::is_typed(line) || body.starts_with('[') && body.contains(']') && is_kernel(body) {
+        if prompt::is_typed(line) || body.starts_with('[') && body.contains(']') && is_kernel(body)
+        {
             continue;
         }
         if let Some((in_path, address)) = path(body) {
@@ -219,8 +220,12 @@ mod tests {
         let text = "IOMMU Group 3:\n\t03:00.0 Ethernet controller [0200]: X [8086:1572]\n\
             \t\tKernel driver in use: i40e\n\t03:00.1 Ethernet controller [0200]: X [8086:1572]\n";
         let (_, out) = groups(text);
-        let drivers: Vec<_> =
-            out.facts.iter().filter(|f| f.name == "pci.driver").map(|f| f.value.to_string()).collect();
+        let drivers: Vec<_> = out
+            .facts
+            .iter()
+            .filter(|f| f.name == "pci.driver")
+            .map(|f| f.value.to_string())
+            .collect();
         assert_eq!(drivers, ["i40e", "none"]);
     }
 

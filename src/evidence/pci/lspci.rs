@@ -50,9 +50,7 @@ impl<'a, 'o> Reader<'a, 'o> {
     /// Takes a line of a file of lspci: one that begins with an address begins a device.
     pub(super) fn line(&mut self, number: u32, text: &str) {
         let body = text.trim();
-        if body.starts_with(|c: char| c.is_ascii_hexdigit())
-            && self.device(number, body, None)
-        {
+        if body.starts_with(|c: char| c.is_ascii_hexdigit()) && self.device(number, body, None) {
             return;
         }
         self.detail(number, body);
@@ -327,8 +325,13 @@ mod tests {
         let out = read(parse, "commands/lspci-n.txt", "01:00.0 0300: 10de:13c2 (rev a1)\n");
         has(&out, &["0000:01:00.0 pci.class=0300", "0000:01:00.0 pci.device=13c2"]);
         assert!(!all(&out).iter().any(|l| l.contains("pci.name")));
-        for text in ["", "lspci: command not found\n", "-[0000:00]-+-00.0  Intel\n", "12:34:56 x\n"] {
-            assert_eq!(all(&read(parse, "commands/lspci.txt", text)), Vec::<String>::new(), "{text}");
+        for text in ["", "lspci: command not found\n", "-[0000:00]-+-00.0  Intel\n", "12:34:56 x\n"]
+        {
+            assert_eq!(
+                all(&read(parse, "commands/lspci.txt", text)),
+                Vec::<String>::new(),
+                "{text}"
+            );
         }
     }
 }

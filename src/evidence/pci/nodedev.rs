@@ -38,7 +38,8 @@ fn one(piece: Piece<'_>, text: &str, before: u32, whole: bool, out: &mut Out) {
         }
     };
     let root = document.root_element();
-    let is_pci = |c: &Node<'_, '_>| c.has_tag_name("capability") && c.attribute("type") == Some("pci");
+    let is_pci =
+        |c: &Node<'_, '_>| c.has_tag_name("capability") && c.attribute("type") == Some("pci");
     let Some(capability) = root.children().find(is_pci) else { return };
     let name = child(root, "name").and_then(xml::text).unwrap_or_default();
     let Some(address) = named(name).or_else(|| numbered(capability)) else { return };
@@ -138,7 +139,12 @@ pub(super) fn attributes(node: Node<'_, '_>) -> Option<String> {
         text.strip_prefix("0x")
             .map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
     };
-    pci::from_numbers(number("domain").unwrap_or(0), number("bus")?, number("slot")?, number("function")?)
+    pci::from_numbers(
+        number("domain").unwrap_or(0),
+        number("bus")?,
+        number("slot")?,
+        number("function")?,
+    )
 }
 
 #[cfg(test)]
@@ -162,7 +168,9 @@ mod tests {
 
     #[test]
     fn a_device_with_its_group() {
-        let two = format!("{DEVICE}\n<device><name>pci_0000_82_00_0</name><capability type='pci'><class>0x020000</class></capability></device>");
+        let two = format!(
+            "{DEVICE}\n<device><name>pci_0000_82_00_0</name><capability type='pci'><class>0x020000</class></capability></device>"
+        );
         let out = read(parse, "commands/virsh-nodedev-dumpxml.txt", &two);
         let facts: Vec<String> = out
             .facts
@@ -182,7 +190,7 @@ mod tests {
             assert!(facts.iter().any(|f| f == expected), "{expected} is not in {facts:#?}");
         }
         let group = out.facts.iter().find(|f| f.name == "pci.iommu_group").unwrap();
-        assert_eq!(group.origin.line, Some(18));
+        assert_eq!(group.origin.line, Some(19));
     }
 
     #[test]

@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn other_files_and_broken_ones() {
-        assert!(read(parse, "sys/devices/pci0000:00/0000:00:1f.2/ata1/class", "0x1\n").facts.is_empty());
+        assert!(
+            read(parse, "sys/devices/pci0000:00/0000:00:1f.2/ata1/class", "0x1\n").facts.is_empty()
+        );
         let out = read(parse, &format!("{FOLDER}/vendor"), "cat: error\n");
         assert_eq!((out.facts.len(), out.problems.len()), (0, 1));
         assert!(read(parse, &format!("{FOLDER}/driver"), "").facts.is_empty());
