@@ -11,7 +11,7 @@ use std::io::Read;
 
 use crate::evidence::{self, Slice, logs};
 use crate::model::{Fact, Gap, GapReason, Host, LineScanner, Out, Piece, Problem, Want, Writer};
-use crate::source::{Sink, Source, Stats, Wanted};
+use crate::source::{Found, Sink, Source, Stats, Wanted};
 
 /// Most bytes of one file that a slice parses. Larger files of the kinds that slices read do not
 /// occur on machines; logs have no such limit.
@@ -86,8 +86,9 @@ struct Collector<'c> {
 }
 
 impl Sink for Collector<'_> {
-    fn file(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
-        let matched = self.wanted.matches(path);
+    fn file(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) {
+        let matched =
+            if found.link { self.wanted.matches_link(path) } else { self.wanted.matches(path) };
         let targets: Vec<Target> =
             matched.iter().filter_map(|i| self.targets.get(*i)).copied().collect();
         let slices: BTreeSet<usize> = targets
@@ -102,7 +103,7 @@ impl Sink for Collector<'_> {
             Target::Slice(_) => None,
         });
         let (bytes, whole) = match log {
-            Some(writer) => (self.log(path, found, writer, reader), true),
+            Some(writer) => (self.log(found, writer, reader), true),
             None if slices.is_empty() => return self.unknown(path, found, reader),
             None => self.read_whole(path, reader),
         };
@@ -138,11 +139,15 @@ impl Collector<'_> {
     }
 
     /// Parsers know canonical paths; a person wants the path that is in the input.
-    fn parse(&mut self, slice: &Slice, found: &str, piece: Piece<'_>) {
+    fn parse(&mut self, slice: &Slice, found: Found<'_>, piece: Piece<'_>) {
         let mut out = Out::default();
         (slice.parse)(piece, &mut out);
         for fact in out.facts.iter_mut().filter(|f| f.origin.source == piece.path) {
-            found.clone_into(&mut fact.origin.source);
+            found.path.clone_into(&mut fact.origin.source);
+            fact.origin.line = fact.origin.line.map(|line| file_line(found, line));
+        }
+        for problem in &mut out.problems {
+            locate(problem, piece.path, found);
         }
         let unparsed = out.facts.is_empty() && !out.problems.is_empty();
         if unparsed {
@@ -159,9 +164,9 @@ impl Collector<'_> {
     }
 
     /// Streams a log through the scanner; gives back its last window, for slices that read it too.
-    fn log(&mut self, path: &str, found: &str, writer: Writer, reader: &mut dyn Read) -> Vec<u8> {
+    fn log(&mut self, found: Found<'_>, writer: Writer, reader: &mut dyn Read) -> Vec<u8> {
         self.host.heard.extend(heard(writer));
-        let scanned = stream::scan(self.scanner, found, path, writer, reader);
+        let scanned = stream::scan(self.scanner, found, writer, reader);
         for event in scanned.events {
             self.host.events.add(event);
         }
@@ -170,7 +175,7 @@ impl Collector<'_> {
     }
 
     /// A file that no evidence names: a log, if its head looks like one.
-    fn unknown(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
+    fn unknown(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) {
         if !self.never.matches(path).is_empty() {
             return;
         }
@@ -178,8 +183,23 @@ impl Collector<'_> {
         let read = stream::read_full(reader, &mut head);
         head.truncate(read);
         if let Some(writer) = logs::sniff(&String::from_utf8_lossy(&head)) {
-            self.log(path, found, writer, &mut head.as_slice().chain(reader));
+            self.log(found, writer, &mut head.as_slice().chain(reader));
         }
+    }
+}
+
+/// The line of the file that is a line of the content.
+fn file_line(found: Found<'_>, line: u32) -> u32 {
+    line.saturating_add(found.first_line.saturating_sub(1))
+}
+
+/// Puts a problem of the content (`path` or `path:line`) where it stands in the input.
+fn locate(problem: &mut Problem, path: &str, found: Found<'_>) {
+    let Some(rest) = problem.source.strip_prefix(path) else { return };
+    if rest.is_empty() {
+        found.path.clone_into(&mut problem.source);
+    } else if let Some(line) = rest.strip_prefix(':').and_then(|l| l.parse().ok()) {
+        problem.source = format!("{}:{}", found.path, file_line(found, line));
     }
 }
 

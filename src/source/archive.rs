@@ -307,7 +307,11 @@ impl Pass<'_, '_> {
 
     /// Notes a link if somebody wants it, or a wanted link leads to it.
     fn link(&mut self, found: &str, target: &str, hard: bool) {
-        let wanted = self.delivery.role(self.layout, found) != Role::Other;
+        let wanted = if hard {
+            self.delivery.role(self.layout, found) != Role::Other
+        } else {
+            self.delivery.link(self.layout, found, target) != Role::Other
+        };
         let origin = if wanted { Some(found.to_owned()) } else { self.links.remove(found) };
         let Some(origin) = origin else { return };
         // A hard link's target is a path of the archive, a symbolic link's one of the machine.

@@ -11,7 +11,7 @@ use super::layout::{Layout, Role};
 use super::limits::{self, Limits, size};
 use super::manifest::Manifest;
 use super::wanted::{Wanted, is_log, variant};
-use super::{Sink, Stats};
+use super::{Found, Sink, Stats};
 use crate::model::{Gap, GapReason, Problem};
 
 /// One visit of a source.
@@ -72,6 +72,20 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    /// Hands the target of a symbolic link on, if anybody wants it. Answers what the file that it
+    /// leads to is for us under the link's path.
+    pub(super) fn link(&mut self, layout: &Layout, found: &str, target: &str) -> Role {
+        let path = layout.relative(found);
+        if !self.wanted.wants_link(path) {
+            return self.role(layout, found);
+        }
+        let place = Found { link: true, ..Found::file(found) };
+        self.sink.file(path, place, &mut target.as_bytes());
+        self.stats.files += 1;
+        self.stats.bytes = self.stats.bytes.saturating_add(target.len() as u64);
+        if self.wanted.wants_file(path) { self.role(layout, found) } else { Role::Other }
+    }
+
     fn manifest(&mut self, found: &str, reader: &mut dyn Read) -> Option<String> {
         let mut bytes = Vec::new();
         if let Err(error) = reader.take(limits::MANIFEST).read_to_end(&mut bytes) {
@@ -130,7 +144,7 @@ impl<'a> Delivery<'a> {
     fn hand_on(&mut self, path: &str, found: &str, reader: &mut dyn Read) -> Option<String> {
         let path = self.unique(path, found);
         let mut guard = Guard { inner: reader, left: self.cap, read: 0, fault: None };
-        self.sink.file(&path, found, &mut guard);
+        self.sink.file(&path, Found::file(found), &mut guard);
         let (read, fault) = (guard.read, guard.fault);
         self.stats.files += 1;
         self.stats.bytes = self.stats.bytes.saturating_add(read);

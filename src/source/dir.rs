@@ -110,7 +110,11 @@ impl Source for Directory {
             Scope::All | Scope::Outside(_) => self.path.clone(),
         };
         for (entry, found) in tree.entries.iter().zip(&paths) {
-            let role = delivery.role(&layout, found);
+            let target = entry.link.then(|| std::fs::read_link(&entry.on_disk).ok()).flatten();
+            let role = match target {
+                Some(target) => delivery.link(&layout, found, &target.to_string_lossy()),
+                None => delivery.role(&layout, found),
+            };
             if role == Role::Other {
                 continue;
             }

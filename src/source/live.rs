@@ -67,6 +67,8 @@ impl Default for LiveOptions {
 pub struct Collected {
     /// Content by canonical path.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Targets of symbolic links by canonical path.
+    pub links: BTreeMap<String, String>,
     /// All that was asked for, by path.
     pub manifest: Vec<ManifestEntry>,
     /// What is missing: the same that the manifest says.
@@ -100,7 +102,7 @@ impl Collected {
     pub fn source(&self, host: &str, time: &str) -> Memory {
         let mut files = self.files.clone();
         files.insert("manifest.json".to_owned(), self.manifest_json(host, time));
-        Memory::new(host, files)
+        Memory::new(host, files).with_links(self.links.clone())
     }
 
     fn add(&mut self, mut item: Item) {
@@ -113,7 +115,11 @@ impl Collected {
         if let Some(bytes) = item.bytes {
             item.entry.size = bytes.len() as u64;
             item.entry.sha256 = hex(&Sha256::digest(&bytes));
-            self.files.insert(item.entry.path.clone(), bytes);
+            let path = item.entry.path.clone();
+            match &item.entry.link {
+                Some(target) => _ = self.links.insert(path, target.clone()),
+                None => _ = self.files.insert(path, bytes),
+            }
         }
         self.gaps.extend(item.entry.gap());
         self.manifest.push(item.entry);
@@ -173,19 +179,19 @@ pub fn collect(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let mut collected = Collected { taken: now, ..Collected::default() };
     let mut seen = BTreeSet::new();
-    for glob in file_globs(wants) {
+    for (glob, links) in globs(wants) {
         progress(glob);
-        for item in files::read(&options.root, glob) {
-            if seen.insert(item.entry.path.clone()) {
+        for item in files::read(&options.root, glob, links) {
+            if seen.insert((item.entry.path.clone(), links)) {
                 collected.add(item);
             }
         }
     }
-    if seen.insert(PROBE.to_owned()) {
+    if seen.insert((PROBE.to_owned(), false)) {
         collected.add(probe(options));
     }
     for item in run_all(wants, options, progress) {
-        if seen.insert(item.entry.path.clone()) {
+        if seen.insert((item.entry.path.clone(), false)) {
             collected.add(item);
         }
     }
@@ -194,11 +200,14 @@ pub fn collect(
     collected
 }
 
-fn file_globs(wants: &[Want]) -> BTreeSet<&'static str> {
+/// Globs of files and, with true, of links. sysfs is full of cycles: links are taken by globs of
+/// a known depth only.
+fn globs(wants: &[Want]) -> BTreeSet<(&'static str, bool)> {
     wants
         .iter()
         .filter_map(|want| match want {
-            Want::File { glob, live: true } => Some(*glob),
+            Want::File { glob, live: true } => Some((*glob, false)),
+            Want::Link { glob } if !glob.contains("**") => Some((*glob, true)),
             _ => None,
         })
         .collect()

@@ -53,13 +53,31 @@ use codec::Codec;
 use layout::{Layers, Scope};
 use limits::Limits;
 
+/// Where in the input a piece of content was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// Path in the input.
+    pub path: &'a str,
+    /// Number of the line of that file in which the content begins; 1 but for a section of a file.
+    pub first_line: u32,
+    /// The content is the target of a symbolic link: only those who want links want it.
+    pub link: bool,
+}
+
+impl<'a> Found<'a> {
+    /// A file as a whole.
+    pub fn file(path: &'a str) -> Self {
+        Self { path, first_line: 1, link: false }
+    }
+}
+
 /// Takes what a source finds.
 pub trait Sink {
-    /// A wanted file. `path` is canonical (`proc/cpuinfo`, `commands/lsmod.txt`), `found` its path
+    /// A wanted file. `path` is canonical (`proc/cpuinfo`, `commands/lsmod.txt`), `found` its place
     /// in the input. `reader` ends where the content ends. An error from it means that the content
     /// is not whole; what was read before counts. The source itself reports the gap and the
     /// problem, after this returns.
-    fn file(&mut self, path: &str, found: &str, reader: &mut dyn Read);
+    fn file(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read);
     /// Something that is missing.
     fn gap(&mut self, gap: Gap);
     /// Something that went wrong.

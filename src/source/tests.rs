@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::{GapReason, Want};
 
+mod links;
 mod live;
 
 /// Keeps everything.
@@ -36,11 +37,11 @@ impl Kept {
 }
 
 impl Sink for Kept {
-    fn file(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
+    fn file(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) {
         let mut bytes = Vec::new();
         self.errors += usize::from(reader.read_to_end(&mut bytes).is_err());
         self.files.push((path.to_owned(), bytes));
-        self.found.push(found.to_owned());
+        self.found.push(found.path.to_owned());
     }
 
     fn gap(&mut self, gap: Gap) {
