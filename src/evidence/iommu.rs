@@ -20,6 +20,8 @@ pub const SLICE: Slice = Slice { name: "iommu", wants: WANTS, facts: FACTS, pars
 
 const WANTS: &[Want] = &[
     Want::file("sys/kernel/iommu_groups/*/type"),
+    Want::link("sys/kernel/iommu_groups/*/devices/*"),
+    Want::link("sys/class/iommu/*"),
     Want::file("sys/module/vfio/parameters/*"),
     Want::file("sys/module/vfio_pci/parameters/*"),
     Want::file("sys/module/vfio_iommu_type1/parameters/*"),
@@ -210,7 +212,8 @@ pub const BOOT: RecordParser = RecordParser {
     kind: "iommu-boot",
     doc: "A line about the IOMMU at boot; `what` is group (a device joins `group`), table (firmware \
           describes an IOMMU), asked (the command line asks for it), off (the command line switches \
-          it off), active (the driver runs), remapping, no-remapping, width (`value` bits)",
+          it off), active (the driver runs), remapping (`value` amd where it is AMD's), \
+          no-remapping, width (`value` bits)",
     fields: &["what", "value", "device", "group"],
     literals: &[
         "iommu group ",
@@ -275,7 +278,6 @@ fn state(message: &str) -> Option<(&'static str, &str)> {
         ("no-remapping", "disabling interrupt remapping"),
         ("no-remapping", "Interrupt remapping disabled"),
         ("remapping", "Enabled IRQ remapping in "),
-        ("remapping", "AMD-Vi: Interrupt remapping enabled"),
         ("asked", "DMAR: IOMMU enabled"),
         ("asked", "Intel-IOMMU: enabled"),
         ("off", "DMAR: IOMMU disabled"),
@@ -292,6 +294,9 @@ fn state(message: &str) -> Option<(&'static str, &str)> {
     ];
     if let Some(bits) = message.strip_prefix("DMAR: Host address width ") {
         return bits.trim().parse::<u8>().is_ok().then_some(("width", bits.trim()));
+    }
+    if message.contains("AMD-Vi: Interrupt remapping enabled") {
+        return Some(("remapping", "amd"));
     }
     let smmu = message.starts_with("arm-smmu") && message.contains("-bit, oas ");
     let found = STATES.iter().find(|(_, words)| message.contains(words)).map(|(what, _)| *what);
@@ -362,7 +367,7 @@ mod tests {
             ("DMAR: Host address width 46", "width 46"),
             ("DMAR-IR: Enabled IRQ remapping in x2apic mode", "remapping"),
             ("Enabled IRQ remapping in x2apic mode", "remapping"),
-            ("AMD-Vi: Interrupt remapping enabled", "remapping"),
+            ("AMD-Vi: Interrupt remapping enabled", "remapping amd"),
             ("PCI-DMA: Intel(R) Virtualization Technology for Directed I/O", "active"),
             ("DMAR: Intel(R) Virtualization Technology for Directed I/O", "active"),
             ("pci 0000:00:00.2: AMD-Vi: Found IOMMU cap 0x40", "active"),

@@ -6,11 +6,14 @@ use serde::Serialize;
 
 use crate::model::Stack;
 
+mod iommu;
 mod vmentry;
 
 /// Measurements.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Analyses {
+    /// IOMMU groups with devices that guests are given, or want.
+    pub iommu: Vec<iommu::Group>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
@@ -18,6 +21,9 @@ pub struct Analyses {
 impl Analyses {
     /// The measurements of a stack.
     pub fn of(stack: &Stack) -> Self {
-        Self { vmentry: stack.hosts.iter().flat_map(vmentry::of).collect() }
+        Self {
+            iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
+            vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
+        }
     }
 }

@@ -40,6 +40,13 @@ const WANTS: &[Want] = &[
     Want::given("sys/devices/pci*/**/config"),
     Want::given("sys/devices/pci*/**/sriov_numvfs"),
     Want::given("sys/devices/pci*/**/reset_method"),
+    Want::link("sys/bus/pci/devices/*"),
+    Want::link("sys/bus/pci/devices/*/driver"),
+    Want::link("sys/bus/pci/devices/*/iommu_group"),
+    Want::link("sys/bus/pci/devices/*/physfn"),
+    Want::link("sys/devices/pci*/**/driver"),
+    Want::link("sys/devices/pci*/**/iommu_group"),
+    Want::link("sys/devices/pci*/**/physfn"),
     Want::command(
         "lspci",
         &["lspci", "-Dnnvvv"],
