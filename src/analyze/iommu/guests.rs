@@ -33,6 +33,12 @@ fn of(host: &Host, guest: &str) -> Vec<Fact> {
         let value = Value::Bool(missing);
         facts.push(derived_of("viommu.caching_mode_missing", guest, value, &mode.origin));
     }
+    if let Some(model) = intel {
+        let width = int("viommu.aw_bits");
+        let origin = width.map_or(&model.origin, |(_, origin)| origin);
+        let wide = Value::Bool(width.is_some_and(|(bits, _)| bits >= 48));
+        facts.push(derived_of("viommu.asks_48_bits", guest, wide, origin));
+    }
     if let (Some((bits, origin)), Some(host_bits)) =
         (int("viommu.aw_bits"), host.facts.int("iommu.host_width"))
     {

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Analyzer, Run, derived, derived_of};
 use crate::model::{Event, Fact, FactDef, Host, Kind, Origin, Value};
 
+mod faults;
 mod guests;
 mod sharing;
 mod topology;
@@ -143,11 +144,59 @@ const FACTS: &[FactDef] = &[
         "ports among the members whose Access Control Services are absent or not switched on",
     ),
     FactDef {
+        name: "iommu.timeout_owner",
+        kind: Kind::Text,
+        per: "PCI device",
+        doc: "who has a device that does not confirm invalidations: guest, host, nobody, unknown",
+        command: "dmesg | grep -E 'IOTLB_INV_TIMEOUT|Time-out'",
+    },
+    FactDef::new(
+        "iommu.timeout_at_boot",
+        Kind::Bool,
+        "whether the first such timeout came within two minutes after the kernel's first line",
+        "dmesg | grep -E 'IOTLB_INV_TIMEOUT|Completion-Wait|Time-out'",
+    ),
+    FactDef {
+        name: "iommu.fault_owner",
+        kind: Kind::Text,
+        per: "PCI device",
+        doc: "who has a device whose requests the IOMMU blocked: guest, host, nobody, unknown",
+        command: "dmesg | grep -E 'DMAR|AMD-Vi'",
+    },
+    FactDef {
+        name: "iommu.host_faults",
+        kind: Kind::Int,
+        per: "PCI device",
+        doc: "blocked requests of a device that a driver of the host has",
+        command: "dmesg | grep -E 'DMAR|AMD-Vi'",
+    },
+    FactDef {
+        name: "iommu.other_faults",
+        kind: Kind::Int,
+        per: "PCI device",
+        doc: "blocked requests of a device of a guest, of nobody, or of nobody known",
+        command: "dmesg | grep -E 'DMAR|AMD-Vi'",
+    },
+    FactDef {
+        name: "iommu.fault_meaning",
+        kind: Kind::Text,
+        per: "PCI device",
+        doc: "the first blocked request, in the words of the manual",
+        command: "dmesg | grep -E 'DMAR|AMD-Vi'",
+    },
+    FactDef {
         name: "viommu.caching_mode_missing",
         kind: Kind::Bool,
         per: "guest",
         doc: "whether a guest has an intel-iommu without caching mode and devices of VFIO",
         command: "virsh dumpxml NAME | grep -A2 '<iommu'",
+    },
+    FactDef {
+        name: "viommu.asks_48_bits",
+        kind: Kind::Bool,
+        per: "guest",
+        doc: "whether a guest's intel-iommu is told to translate 48 bits or more",
+        command: "virsh dumpxml NAME | grep aw_bits",
     },
     FactDef {
         name: "viommu.wider_than_host",
@@ -176,6 +225,7 @@ fn run(host: &Host) -> Vec<Fact> {
     for (address, how) in &targets {
         facts.extend(target_facts(address, how, &topology));
     }
+    facts.extend(faults::facts(host, &topology, &targets));
     facts.extend(guests::facts(host));
     facts
 }
@@ -267,7 +317,6 @@ const TRIED: &[&str] = &[
     "vfio-device-not-bound",
     "vfio-no-iommu-group",
     "vfio-container-refused",
-    "vfio-group-busy",
     "vfio-platform-reserved",
     "vfio-dma-map-out-of-memory",
     "vfio-device-reset-failed",
@@ -361,7 +410,8 @@ fn group_facts(
         for (name, list) in
             [("vfio.group_own_blockers", ours), ("vfio.group_foreign_blockers", foreign)]
         {
-            if !list.is_empty() {
+            // That a list is empty is known only where the drivers of all members are.
+            if !list.is_empty() || devices.iter().all(|d| d.is_bridge() || d.driver.is_some()) {
                 made.push((name, Value::words(list.iter().map(|d| d.shown())), place));
             }
         }
