@@ -10,6 +10,7 @@
 use crate::model::{FactDef, Out, Piece, RecordParser, Want};
 
 pub mod audit;
+pub mod boots;
 pub mod container;
 pub mod cpuinfo;
 pub mod dev_kvm;
@@ -22,6 +23,7 @@ pub mod libvirt_xml;
 pub mod logs;
 pub mod lscpu;
 pub mod meminfo;
+pub mod microcode;
 pub mod modprobe;
 pub mod modules;
 pub mod packages;
@@ -50,6 +52,7 @@ pub struct Slice {
 
 /// All kinds of evidence.
 pub const ALL: &[Slice] = &[
+    boots::SLICE,
     container::SLICE,
     cpuinfo::SLICE,
     dev_kvm::SLICE,
@@ -61,6 +64,7 @@ pub const ALL: &[Slice] = &[
     libvirt_xml::SLICE,
     lscpu::SLICE,
     meminfo::SLICE,
+    microcode::SLICE,
     modprobe::SLICE,
     modules::SLICE,
     packages::SLICE,
@@ -74,4 +78,5 @@ pub const ALL: &[Slice] = &[
 ];
 
 /// Structured log records that rules can ask for by field.
-pub const RECORDS: &[RecordParser] = &[audit::APPARMOR, audit::SELINUX, audit::BOOT];
+pub const RECORDS: &[RecordParser] =
+    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, microcode::kernel_log::MICROCODE];
