@@ -12,6 +12,7 @@ use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 pub mod access;
 pub mod kvm_state;
 pub mod layers;
+pub mod microcode;
 pub mod platform;
 pub mod vmentry;
 mod vmx;
@@ -37,8 +38,13 @@ pub enum Run {
 }
 
 /// All analyzers, in the order they run: those of single hosts first, then those of the stack.
-pub const ALL: &[Analyzer] =
-    &[platform::ANALYZER, kvm_state::ANALYZER, access::ANALYZER, vmentry::ANALYZER];
+pub const ALL: &[Analyzer] = &[
+    platform::ANALYZER,
+    kvm_state::ANALYZER,
+    access::ANALYZER,
+    vmentry::ANALYZER,
+    microcode::ANALYZER,
+];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.
 pub fn analyze(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {

@@ -35,7 +35,7 @@ const FACTS: &[FactDef] = &[
         name: "boots.run",
         kind: Kind::Text,
         per: "boot",
-        doc: "How the run that began with this boot ended: crash, shutdown, running or unknown; the boot is NUMBER MM-DD HH:MM, 0000 the newest",
+        doc: "How the run that began with this boot ended: crash, shutdown, running or unknown; the boot is NUMBER [YEAR-]MM-DD HH:MM, 0000 the newest",
         command: LAST,
     },
     FactDef::new(
@@ -75,7 +75,7 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     }
 }
 
-/// Start of a run as `MM-DD HH:MM`, and how it ended.
+/// Start of a run as `MM-DD HH:MM`, with the year where it is printed, and how it ended.
 fn run(line: &str) -> Option<(String, &'static str)> {
     let rest = line.strip_prefix("reboot")?.trim_start().strip_prefix("system boot")?;
     let words: Vec<&str> = rest.split_whitespace().collect();
@@ -86,6 +86,9 @@ fn run(line: &str) -> Option<(String, &'static str)> {
         b'd' => b.is_ascii_digit(),
         _ => b == s,
     });
+    // `last -F` prints seconds and the year.
+    let long = words.get(at + 2).is_some_and(|clock| clock.len() == 8);
+    let year = words.get(at + 3).filter(|y| long && y.len() == 4 && y.parse::<u16>().is_ok());
     let end = words.get(at + 3..).unwrap_or_default();
     let ended = if end.contains(&"crash") {
         "crash"
@@ -97,7 +100,8 @@ fn run(line: &str) -> Option<(String, &'static str)> {
         "unknown"
     };
     let month = words.get(at).and_then(|w| month(w))?;
-    clock_like.then(|| (format!("{month:02}-{day:02} {clock}"), ended))
+    let year = year.map(|y| format!("{y}-")).unwrap_or_default();
+    clock_like.then(|| (format!("{year}{month:02}-{day:02} {clock}"), ended))
 }
 
 #[cfg(test)]
@@ -125,7 +129,7 @@ mod tests {
         let expected = [
             ("0000 06-03 09:02", "running"),
             ("0001 06-02 17:48", "crash"),
-            ("0002 06-02 08:10", "shutdown"),
+            ("0002 2023-06-02 08:10", "shutdown"),
         ];
         assert_eq!(runs(&out), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
         assert_eq!(show(&out, "boots.crashed").unwrap(), "1");

@@ -6,11 +6,14 @@ use serde::Serialize;
 
 use crate::model::Stack;
 
+pub mod microcode;
 mod vmentry;
 
 /// Measurements.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Analyses {
+    /// Microcode of the hosts whose processor is known.
+    pub microcode: Vec<microcode::Microcode>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
@@ -18,6 +21,9 @@ pub struct Analyses {
 impl Analyses {
     /// The measurements of a stack.
     pub fn of(stack: &Stack) -> Self {
-        Self { vmentry: stack.hosts.iter().flat_map(vmentry::of).collect() }
+        Self {
+            microcode: stack.hosts.iter().filter_map(microcode::of).collect(),
+            vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
+        }
     }
 }

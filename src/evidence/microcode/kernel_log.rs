@@ -15,6 +15,7 @@
 //! | mce | `PROCESSOR 0:906ec TIME 1700000000 SOCKET 0 APIC 8 microcode ca` |
 //! | cpu | `smpboot: CPU0: NAME (family: 0x6, model: 0x5e, stepping: 0x3)` |
 //! | unpatched | `MDS: Vulnerable: Clear CPU buffers attempted, no microcode` |
+//! | old | `x86/CPU: Running old microcode` (6.16 on) |
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ use crate::model::{Record, RecordParser, Writer};
 pub const MICROCODE: RecordParser = RecordParser {
     kind: "microcode",
     doc: "What the kernel says about microcode; `what` is early, current, previous, late, failed, \
-          refused, mce, cpu or unpatched; numbers are hexadecimal without 0x \
+          refused, mce, cpu, unpatched or old; numbers are hexadecimal without 0x \
           (arch/x86/kernel/cpu/microcode/)",
     fields: &["what", "revision", "from", "date", "signature", "platforms", "name"],
     literals: &["microcode", "Error]: PROCESSOR ", "sha256 digest", "patch_level=", ", stepping: "],
@@ -39,7 +40,8 @@ fn parse(message: &str) -> Option<Record> {
     let fields = of_loader(message)
         .or_else(|| of_machine_check(message))
         .or_else(|| of_processor(message))
-        .or_else(|| of_vulnerability(message))?;
+        .or_else(|| of_vulnerability(message))
+        .or_else(|| message.contains("Running old microcode").then(|| fields("old", &[])))?;
     // A machine check is an event each time; all else is said again by journal and dmesg.
     let again = fields.get("what").is_none_or(|w| w != "mce");
     Some(Record { fields, key: again.then(|| message.trim().to_owned()) })
