@@ -18,21 +18,26 @@ struct Run<'h> {
 pub(super) fn facts(host: &Host) -> Vec<Fact> {
     let (runs, newest_year) = runs(host);
     let Some(newest) = runs.first() else { return Vec::new() };
-    let changes = host.facts.all("microcode.package_change").iter();
-    let suspects = changes.filter_map(|change| {
+    let changes = host.facts.all("microcode.package_change");
+    let Some(any) = changes.first() else { return Vec::new() };
+    let suspects = changes.iter().filter_map(|change| {
         let at = time(change.instance.as_deref()?, newest, newest_year)?;
         let (after, before): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|r| r.at > at);
         let crashed = |runs: &[&Run]| runs.iter().filter(|r| r.crashed).count();
         let began = crashed(&after) >= ENOUGH && crashed(&before) == 0 && before.len() >= ENOUGH;
         began.then(|| (at, crashed(&after), change))
     });
+    let began = |yes, fact: &Fact| {
+        derived("microcode.crashes_began_with_change", Value::Bool(yes), &fact.origin)
+    };
     let Some((_, crashes, change)) = suspects.max_by_key(|(at, ..)| *at) else {
-        return Vec::new();
+        return vec![began(false, any)];
     };
     let when = change.instance.as_deref().unwrap_or_default();
     let text = Value::text(format!("{} at {when}", change.value));
     let crashes = Value::Int(i64::try_from(crashes).unwrap_or(i64::MAX));
     vec![
+        began(true, change),
         derived("microcode.suspect_change", text, &change.origin),
         derived("microcode.crashes_after_change", crashes, &change.origin),
     ]

@@ -22,9 +22,9 @@ pub(super) fn facts(host: &Host, processor: &Processor, running: u32) -> Vec<Fac
     if !newest.fact.value.to_string().is_empty() {
         facts.push(fact("microcode.installed_date", newest.fact.value.clone()));
     }
-    if let Some(known) = baseline::regression(processor.signature.0, revision) {
-        facts.push(fact("microcode.installed_regression", Value::text(known)));
-    }
+    let known = baseline::regression(processor.signature.0, revision);
+    facts.push(fact("microcode.installed_is_regression", Value::Bool(known.is_some())));
+    facts.extend(known.map(|known| fact("microcode.installed_regression", Value::text(known))));
     facts
 }
 

@@ -106,15 +106,26 @@ const FACTS: &[FactDef] = &[
         "the kernel (6.16 on) finds the revision older than its own list, which goes by family, model and stepping alone; absent where that does not suffice",
         "cat /sys/devices/system/cpu/vulnerabilities/old_microcode",
     ),
+    bool("microcode.is_regression", "the running revision is known to break something", CHECK),
     text(
         "microcode.known_regression",
         "what the running revision is known to break, with the reference",
+        CHECK,
+    ),
+    bool(
+        "microcode.installed_is_regression",
+        "the installed revision is known to break something",
         CHECK,
     ),
     text(
         "microcode.installed_regression",
         "what the installed revision is known to break, with the reference",
         CHECK,
+    ),
+    bool(
+        "microcode.crashes_began_with_change",
+        "runs of the machine end in crashes since a microcode package changed, and none did before",
+        "last -x; zgrep -h microcode /var/log/dpkg.log*",
     ),
     text(
         "microcode.suspect_change",
@@ -164,9 +175,9 @@ fn fix_released(facts: &[Fact]) -> Option<Fact> {
 fn against_baseline(processor: &Processor, revision: u32, origin: &Origin) -> Vec<Fact> {
     let fact = |name, value| derived(name, value, origin);
     let mut facts = Vec::new();
-    if let Some(known) = baseline::regression(processor.signature.0, revision) {
-        facts.push(fact("microcode.known_regression", Value::text(known)));
-    }
+    let known = baseline::regression(processor.signature.0, revision);
+    facts.push(fact("microcode.is_regression", Value::Bool(known.is_some())));
+    facts.extend(known.map(|known| fact("microcode.known_regression", Value::text(known))));
     let newest = match baseline::newest(processor, revision) {
         Found::One(newest) => newest,
         Found::Nothing(why) => {

@@ -298,6 +298,7 @@ fn crashes_that_begin_with_a_change_have_a_suspect() {
     is(&facts, "microcode.crashes_after_change", "2");
     assert!(facts["microcode.suspect_change"].contains("2020-06-10 07:04:52"));
     let later = crashes(&runs, "2020-06-11 07:04:52");
+    is(&later, "microcode.crashes_began_with_change", "false");
     assert_eq!(later.get("microcode.suspect_change"), None, "it crashed before");
     let first = crashes(&runs[..4], "2020-06-10 07:04:52");
     assert_eq!(first.get("microcode.suspect_change"), None, "one run before says little");
