@@ -107,7 +107,10 @@ fn unpatched(host: &Host) -> Option<Fact> {
     } else {
         from_log.collect()
     };
-    let (_, origin) = found.first()?;
+    // Who saw the kernel's list, or its log from the first line on, and found none: there are none.
+    let list = host.facts.first("cpu.vulnerability").map(|f| &f.origin);
+    let log = || host.boot_line("version").map(|e| &e.origin);
+    let origin = found.first().map(|(_, o)| *o).or(list).or_else(log)?;
     let words = Value::words(found.iter().map(|(name, _)| name.clone()));
     Some(derived("microcode.unpatched", words, origin))
 }
@@ -127,6 +130,9 @@ fn old(host: &Host, processor: &Processor) -> Option<Fact> {
         };
         Some((old, &fact.origin))
     });
-    let (old, origin) = said.or_else(|| Some((true, &lines(host, "old").next()?.origin)))?;
+    let logged = || lines(host, "old").next().map(|e| (true, &e.origin));
+    // Older kernels compare with no list, and say nothing either.
+    let silent = || host.boot_line("version").map(|e| (false, &e.origin));
+    let (old, origin) = said.or_else(logged).or_else(silent)?;
     Some(derived("microcode.kernel_says_old", Value::Bool(old), origin))
 }

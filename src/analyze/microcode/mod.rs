@@ -167,9 +167,14 @@ fn run(host: &Host) -> Vec<Fact> {
 /// A processor for which no fix exists misses it for good: that is no fault of its microcode.
 fn fix_released(facts: &[Fact]) -> Option<Fact> {
     let of = |name: &str| facts.iter().find(|f| f.name == name);
-    let below = of("microcode.below_baseline")?;
-    let missing = of("microcode.unpatched").filter(|_| below.value == Value::Bool(true))?;
-    Some(derived("microcode.fix_released", Value::Bool(true), &missing.origin))
+    let missing = of("microcode.unpatched")?;
+    let none = matches!(&missing.value, Value::Words(words) if words.is_empty());
+    let released = match of("microcode.below_baseline") {
+        _ if none => false,
+        Some(below) => below.value == Value::Bool(true),
+        None => return None,
+    };
+    Some(derived("microcode.fix_released", Value::Bool(released), &missing.origin))
 }
 
 fn against_baseline(processor: &Processor, revision: u32, origin: &Origin) -> Vec<Fact> {
