@@ -18,7 +18,6 @@ pub mod groups;
 pub mod host;
 pub mod hostdev;
 pub mod iommu;
-pub mod iommu_fault;
 pub mod kernel;
 pub mod kvm;
 pub mod libvirt_xml;
@@ -82,4 +81,4 @@ pub const ALL: &[Slice] = &[
 
 /// Structured log records that rules can ask for by field.
 pub const RECORDS: &[RecordParser] =
-    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, iommu::BOOT, iommu_fault::FAULT];
+    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, iommu::BOOT, iommu::FAULT];

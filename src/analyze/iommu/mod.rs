@@ -67,7 +67,7 @@ const FACTS: &[FactDef] = &[
     FactDef::new(
         "iommu.host_width",
         Kind::Int,
-        "address width of the platform in the DMAR table, bits",
+        "address width of the platform in the DMAR table, bits; in a guest of QEMU the width of its intel-iommu",
         "dmesg | grep 'Host address width'",
     ),
     group(
@@ -197,13 +197,6 @@ const FACTS: &[FactDef] = &[
         per: "guest",
         doc: "whether a guest's intel-iommu is told to translate 48 bits or more",
         command: "virsh dumpxml NAME | grep aw_bits",
-    },
-    FactDef {
-        name: "viommu.wider_than_host",
-        kind: Kind::Bool,
-        per: "guest",
-        doc: "whether a guest's IOMMU translates more bits than the host's DMAR table names",
-        command: "virsh dumpxml NAME | grep aw_bits; dmesg | grep 'Host address width'",
     },
     FactDef {
         name: "domain.hard_limit_below_ram",
