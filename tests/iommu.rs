@@ -48,42 +48,36 @@ fn sysfs(root: &Path) {
 }
 
 fn lspci(root: &Path) {
-    let mut text = String::new();
-    let mut groups = String::new();
+    let (mut text, mut groups) = (Vec::new(), Vec::new());
     for (address, _, class, ids, driver) in DEVICES {
-        let bridge = *class == "0604";
-        let name = if bridge { "PCI bridge" } else { "Ethernet controller" };
-        text.push_str(&format!(
-            "{address} {name} [{class}]: [{ids}]\n\tKernel driver in use: {driver}\n"
-        ));
-        groups.push_str(&format!("IOMMU Group 7 {} {name}\n", &address[5..]));
+        let name = if *class == "0604" { "PCI bridge" } else { "Ethernet controller" };
+        text.push(format!("{address} {name} [{class}]: [{ids}]"));
+        text.push(format!("\tKernel driver in use: {driver}"));
+        groups.push(format!("IOMMU Group 7 {} {name}", &address[5..]));
     }
+    let (text, groups) = (text.join("\n"), groups.join("\n"));
     tree(root, &[("commands/lspci-nnk.txt", &text), ("commands/iommu-groups.txt", &groups)]);
 }
 
 fn nodedev(root: &Path) {
-    let members: String = DEVICES
-        .iter()
-        .map(|(a, ..)| {
-            let (bus, slot, function) = (&a[5..7], &a[8..10], &a[11..]);
-            format!(
-                "<address domain='0x0000' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/>"
-            )
-        })
-        .collect();
-    let mut text = String::new();
-    for (address, path, class, ids, driver) in DEVICES {
-        let name = format!("pci_{}", address.replace([':', '.'], "_"));
-        let parent = path.split_once('/').map_or("pci_0000_00".to_owned(), |(above, _)| {
-            format!("pci_{}", above.replace([':', '.'], "_"))
-        });
-        let (vendor, device) = ids.split_once(':').expect("ids");
-        text.push_str(&format!(
-            "<device><name>{name}</name><parent>{parent}</parent><driver><name>{driver}</name></driver>\
-             <capability type='pci'><class>0x{class}00</class><product id='0x{device}'/>\
-             <vendor id='0x{vendor}'/><iommuGroup number='7'>{members}</iommuGroup></capability></device>\n"
-        ));
-    }
+    let member = |address: &str| {
+        let (bus, slot, function) = (&address[5..7], &address[8..10], &address[11..]);
+        format!("<address domain='0x0000' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/>")
+    };
+    let members = DEVICES.iter().map(|(a, ..)| member(a)).collect::<Vec<_>>().join("\n");
+    let name = |address: &str| format!("pci_{}", address.replace([':', '.'], "_"));
+    let device = |(address, path, class, ids, driver): &(&str, &str, &str, &str, &str)| {
+        let parent =
+            path.split_once('/').map_or("pci_0000_00".to_owned(), |(above, _)| name(above));
+        let (vendor, product) = ids.split_once(':').expect("ids");
+        format!(
+            "<device><name>{}</name><parent>{parent}</parent><driver><name>{driver}</name></driver>\
+             <capability type='pci'><class>0x{class}00</class><product id='0x{product}'/>\
+             <vendor id='0x{vendor}'/><iommuGroup number='7'>{members}</iommuGroup></capability></device>",
+            name(address)
+        )
+    };
+    let text = DEVICES.iter().map(device).collect::<Vec<_>>().join("\n");
     tree(root, &[("commands/virsh-nodedev-dumpxml.txt", &text)]);
 }
 

@@ -13,7 +13,7 @@ mod vmentry;
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Analyses {
     /// IOMMU groups with devices that guests are given, or want.
-    pub iommu: Vec<iommu::Group>,
+    pub iommu: Vec<iommu::IommuGroup>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
