@@ -29,7 +29,6 @@ pub mod host;
 pub mod hostdev;
 pub mod hugepages;
 pub mod iommu;
-pub mod iommu_fault;
 pub mod kernel;
 pub mod kvm;
 pub mod kvm_stat;
@@ -165,7 +164,7 @@ pub const RECORDS: &[RecordParser] = &[
     audit::SELINUX,
     audit::BOOT,
     iommu::BOOT,
-    iommu_fault::FAULT,
+    iommu::FAULT,
     microcode::kernel_log::MICROCODE,
     oom::OOM,
     oom::GUEST_RAM,
