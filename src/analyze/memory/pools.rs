@@ -25,6 +25,15 @@ pub(super) fn facts(host: &Host, guests: &[Guest]) -> Vec<Fact> {
         let Some(size) = guest.page_kib.or(default).filter(|s| *s > 0) else { continue };
         facts.extend(of_guest(host, guest, size));
     }
+    for (of_guest, any) in [
+        ("hugepages.short", "hugepages.any_short"),
+        ("hugepages.node_short", "hugepages.any_node_short"),
+    ] {
+        let deciding = facts.iter().find(|f| f.name == of_guest && f.value == Value::Bool(true));
+        let known = deciding.or(facts.iter().find(|f| f.name == "hugepages.none"));
+        let fact = known.map(|f| derived(any, Value::Bool(deciding.is_some()), &f.origin));
+        facts.extend(fact);
+    }
     facts
 }
 
