@@ -149,20 +149,21 @@ fn storm(rates: &Rates<'_>, vcpus: i64, l2: Option<bool>) -> Option<(&'static st
 /// emulated devices tens of thousands of times while somebody looks.
 fn perf(host: &Host) -> Vec<Fact> {
     const SHORT_NS: i64 = 60_000;
-    let kinds: [(&str, &str, &[&str], i64, i64, i64); 3] = [
-        ("hlt", "HLT", &["hlt", "wfx"], 2_000, 800, SHORT_NS),
-        ("io", "port I/O", &["io_instruction", "io", "ioio"], 50_000, 600, i64::MAX),
-        ("mmio", "emulated MMIO", &["ept_misconfig", "dabt_low"], 50_000, 600, i64::MAX),
+    // Kind, its reasons, least samples, least share, longest mean.
+    let kinds = [
+        ("hlt", "HLT", vec!["hlt", "wfx"], 2_000, 800, SHORT_NS),
+        ("io", "port I/O", vec!["io_instruction", "io", "ioio"], 50_000, 600, i64::MAX),
+        ("mmio", "emulated MMIO", vec!["ept_misconfig", "dabt_low"], 50_000, 600, i64::MAX),
     ];
-    let storm = kinds.iter().find_map(|(kind, what, reasons, least, part, longest)| {
-        reasons.iter().find_map(|reason| {
+    let storm = kinds.into_iter().find_map(|(kind, what, reasons, least, part, longest)| {
+        reasons.into_iter().find_map(|reason| {
             let fact = host.facts.of("perfkvm.samples", reason)?;
             let share = number(host.facts.of("perfkvm.share", reason)?)?;
             let mean = number(host.facts.of("perfkvm.mean_ns", reason)?)?;
             let samples = number(fact)?;
-            (samples >= *least && share >= *part && mean <= *longest).then_some((
-                *kind,
-                *what,
+            (samples >= least && share >= part && mean <= longest).then_some((
+                kind,
+                what,
                 samples,
                 share,
                 mean,

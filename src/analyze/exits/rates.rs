@@ -207,7 +207,9 @@ mod tests {
 
     fn host(facts: Vec<Fact>) -> Host {
         let mut host = Host::new("h", Layer::L0, "input");
-        facts.into_iter().for_each(|f| host.facts.add(f));
+        for fact in facts {
+            host.facts.add(fact);
+        }
         host
     }
 
