@@ -169,7 +169,16 @@ impl Rates<'_> {
         let known = match &self.vm {
             Some(vm) => ["kvmcount.vcpus", "domstats.vcpus"]
                 .iter()
-                .find_map(|name| number(host.facts.of(name, vm)?)),
+                .find_map(|name| number(host.facts.of(name, vm)?))
+                .or_else(|| {
+                    let vcpu = format!("{vm}/vcpu");
+                    let all = host.facts.all("kvmcount.total").iter();
+                    let vcpus: BTreeSet<&str> = all
+                        .filter_map(|f| f.instance.as_deref())
+                        .filter(|i| i.starts_with(&vcpu))
+                        .collect();
+                    i64::try_from(vcpus.len()).ok()
+                }),
             None => host.facts.int("guests.vcpus"),
         };
         known.filter(|n| *n > 0)
