@@ -10,6 +10,7 @@ mod engine;
 mod equivalence;
 mod live;
 mod messages;
+mod microcode;
 mod registry;
 mod robustness;
 mod support;
