@@ -13,6 +13,7 @@ mod journal;
 mod layers;
 mod live;
 mod messages;
+mod microcode;
 mod registry;
 mod robustness;
 mod support;
