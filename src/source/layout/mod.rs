@@ -141,15 +141,17 @@ impl Layout {
         }
         // In a nested archive beside a tree only the names can tell.
         let nested = boundary(relative) > 0;
-        let canonical = if root.is_none() && (self.roots.is_empty() || nested) {
-            wanted.canonical_loose(relative)
-        } else if relative.contains('/') {
-            wanted.canonical(relative).or_else(|| canonical_nested(wanted, relative))
-        } else {
-            wanted.canonical_beside(relative)
+        let by_name = || {
+            if root.is_none() && (self.roots.is_empty() || nested) {
+                wanted.canonical_loose(relative)
+            } else if relative.contains('/') {
+                canonical_nested(wanted, relative)
+            } else {
+                wanted.canonical_beside(relative)
+            }
         };
-        let canonical = canonical.or_else(|| places::elsewhere(wanted, relative));
-        match canonical {
+        let canonical = wanted.canonical(relative);
+        match canonical.or_else(|| places::elsewhere(wanted, relative)).or_else(by_name) {
             Some(canonical) => Role::Evidence(canonical),
             None if wanted.unknown_logs() && self.may_be_log(relative) => {
                 let plain = super::codec::without_suffix(relative).unwrap_or(relative);
