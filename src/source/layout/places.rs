@@ -55,7 +55,10 @@ fn node(parts: &[&str]) -> Option<Place> {
         "lspci" => line("lspci -vv"),
         "dev_vfio" => line("ls -al /dev/vfio"),
         "ip.txt" => line("ip a"),
-        name => file(format!("commands/journalctl-{}.txt", name.split_once("_logs_")?.1)),
+        name if parts.len() > 1 => {
+            file(format!("commands/journalctl-{}.txt", name.split_once("_logs_")?.1))
+        }
+        _ => return None,
     })
 }
 
