@@ -6,7 +6,7 @@
 
 mod places;
 
-use super::nest::boundary;
+use super::nest::{boundary, named};
 use super::survey::Root;
 use super::wanted::Wanted;
 use crate::model::Layer;
@@ -63,11 +63,18 @@ impl Scope {
         path.strip_prefix(self.under.as_str()).filter(|_| !excepted)
     }
 
-    /// Whether anything in an archive at this path can be inside.
+    /// Whether an archive at this path is looked into: not for what lies beside the one machine
+    /// that it holds.
     pub(super) fn reaches(&self, archive: &str) -> bool {
         let folder = format!("{archive}/");
-        let excepted = self.except.iter().any(|p| folder.starts_with(p.as_str()));
+        let other = |p: &String| folder.starts_with(p.as_str()) || p.starts_with(&folder);
+        let excepted = self.except.iter().any(other);
         !excepted && (folder.starts_with(&self.under) || self.under.starts_with(&folder))
+    }
+
+    /// Whether all of the scope is in the archive at this path.
+    pub(super) fn is_in(&self, archive: &str) -> bool {
+        self.under.strip_prefix(archive).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// The part of the scope under a prefix inside it.
@@ -165,7 +172,8 @@ impl Layout {
         let hidden = relative.split('/').any(|c| c.starts_with('.'));
         let plain = super::codec::without_suffix(relative).unwrap_or(relative);
         let top_log = !relative.contains('/') && super::wanted::has_suffix(plain, "log");
-        !hidden && (self.roots.is_empty() || top_log)
+        // An archive that is not looked into is another source's, and in any case no log.
+        !hidden && !named(relative) && (self.roots.is_empty() || top_log)
     }
 }
 
