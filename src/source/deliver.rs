@@ -1,8 +1,8 @@
 //! Delivery: a file of the input on its way to the sink, whatever the input is.
 //!
-//! Here a compressed log is decompressed, UTF-16 becomes UTF-8 (PowerShell's `>` writes it with a byte
-//! order mark, `wsl.exe` without), sections of a text are cut out, binary
-//! data is told from text, and limits are kept.
+//! Here a compressed log is decompressed, UTF-16 becomes UTF-8 (PowerShell's `>` writes it with a
+//! byte order mark, `wsl.exe` without), sections of a text are cut out, binary data is told from
+//! text, and limits are kept.
 
 use std::collections::HashSet;
 use std::io::{self, Cursor, Read};
