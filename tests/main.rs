@@ -8,6 +8,7 @@ mod architecture;
 mod cli;
 mod engine;
 mod equivalence;
+mod inputs;
 mod iommu;
 mod journal;
 mod layers;
