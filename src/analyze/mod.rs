@@ -14,6 +14,7 @@ pub mod cpu;
 pub mod exits;
 pub mod features;
 pub mod heat;
+pub mod iommu;
 pub mod kernel_bugs;
 pub mod kvm_state;
 pub mod layers;
@@ -71,6 +72,7 @@ pub const ALL: &[Analyzer] = &[
     network::path::ANALYZER,
     network::filters::ANALYZER,
     network::identity::ANALYZER,
+    iommu::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.

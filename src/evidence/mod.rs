@@ -25,7 +25,10 @@ pub mod domain_cpu;
 pub mod groups;
 pub mod guest_memory;
 pub mod host;
+pub mod hostdev;
 pub mod hugepages;
+pub mod iommu;
+pub mod iommu_fault;
 pub mod kernel;
 pub mod kvm;
 pub mod kvm_stat;
@@ -39,6 +42,7 @@ pub mod network;
 pub mod numa;
 pub mod oom;
 pub mod packages;
+pub mod pci;
 pub mod perf_kvm;
 pub mod qemu_cmdline;
 pub mod security;
@@ -110,6 +114,8 @@ pub const ALL: &[Slice] = &[
     guest_memory::SLICE,
     host::SLICE,
     hugepages::SLICE,
+    hostdev::SLICE,
+    iommu::SLICE,
     kernel::SLICE,
     kvm::SLICE,
     kvm_stat::SLICE,
@@ -136,6 +142,7 @@ pub const ALL: &[Slice] = &[
     network::virtnet::SLICE,
     packages::SLICE,
     perf_kvm::SLICE,
+    pci::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
     services::SLICE,
@@ -149,5 +156,12 @@ pub const ALL: &[Slice] = &[
 ];
 
 /// Structured log records that rules can ask for by field.
-pub const RECORDS: &[RecordParser] =
-    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, oom::OOM, oom::GUEST_RAM];
+pub const RECORDS: &[RecordParser] = &[
+    audit::APPARMOR,
+    audit::SELINUX,
+    audit::BOOT,
+    iommu::BOOT,
+    iommu_fault::FAULT,
+    oom::OOM,
+    oom::GUEST_RAM,
+];

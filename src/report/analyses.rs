@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::model::{Diagnosis, Stack};
 
+mod iommu;
 mod timeline;
 mod vmentry;
 
@@ -14,6 +15,8 @@ mod vmentry;
 pub struct Analyses {
     /// What happened around a failure, in all layers.
     pub timeline: Vec<timeline::TimelineEntry>,
+    /// IOMMU groups with devices that guests are given, or want.
+    pub iommu: Vec<iommu::Group>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
@@ -23,6 +26,7 @@ impl Analyses {
     pub fn of(stack: &Stack, diagnosis: &Diagnosis) -> Self {
         Self {
             timeline: timeline::of(stack, diagnosis),
+            iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
             vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
         }
     }
