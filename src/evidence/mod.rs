@@ -11,6 +11,7 @@ use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
 
 pub mod audit;
 pub mod block;
+pub mod boots;
 pub mod cgroup;
 pub mod clock;
 pub mod clocksource;
@@ -36,6 +37,7 @@ pub mod libvirt_xml;
 pub mod logs;
 pub mod lscpu;
 pub mod meminfo;
+pub mod microcode;
 pub mod modprobe;
 pub mod modules;
 pub mod network;
@@ -102,6 +104,7 @@ pub const ALL: &[Slice] = &[
     clock::SLICE,
     block::SLICE,
     clocksource::SLICE,
+    boots::SLICE,
     container::SLICE,
     cpu_time::SLICE,
     cpu_tools::SLICE,
@@ -122,6 +125,7 @@ pub const ALL: &[Slice] = &[
     libvirt_xml::SLICE,
     lscpu::SLICE,
     meminfo::SLICE,
+    microcode::SLICE,
     modprobe::SLICE,
     modules::SLICE,
     numa::SLICE,
@@ -162,6 +166,7 @@ pub const RECORDS: &[RecordParser] = &[
     audit::BOOT,
     iommu::BOOT,
     iommu_fault::FAULT,
+    microcode::kernel_log::MICROCODE,
     oom::OOM,
     oom::GUEST_RAM,
 ];

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::model::{Diagnosis, Stack};
 
 mod iommu;
+pub mod microcode;
 mod timeline;
 mod vmentry;
 
@@ -17,6 +18,8 @@ pub struct Analyses {
     pub timeline: Vec<timeline::TimelineEntry>,
     /// IOMMU groups with devices that guests are given, or want.
     pub iommu: Vec<iommu::Group>,
+    /// Microcode of the hosts whose processor is known.
+    pub microcode: Vec<microcode::Microcode>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
@@ -26,6 +29,7 @@ impl Analyses {
     pub fn of(stack: &Stack, diagnosis: &Diagnosis) -> Self {
         Self {
             timeline: timeline::of(stack, diagnosis),
+            microcode: stack.hosts.iter().filter_map(microcode::of).collect(),
             iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
             vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
         }

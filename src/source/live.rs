@@ -30,6 +30,7 @@ use crate::model::{Gap, Layer, Want};
 
 mod command;
 mod files;
+mod processor;
 
 use command::Outcome;
 
@@ -213,9 +214,11 @@ pub fn collect(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let mut collected = Collected { taken: now, ..Collected::default() };
     let mut seen = BTreeSet::new();
+    let processor = processor::Processor::of(&options.root);
     for (glob, links) in globs(wants) {
-        progress(glob);
-        for item in files::read(&options.root, glob, links) {
+        let Some(glob) = processor.fitting(glob) else { continue };
+        progress(&glob);
+        for item in files::read(&options.root, &glob, links) {
             if seen.insert((item.entry.path.clone(), links)) {
                 collected.add(item);
             }
