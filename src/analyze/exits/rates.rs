@@ -194,7 +194,9 @@ impl Rates<'_> {
         if in_l2 {
             return Some(true);
         }
-        let grows = self.l2.map(|rate| rate > 0);
+        // Of tracepoints kvm_stat lists those that were hit: kvm_entry without any of nesting.
+        let traced = self.vm.is_none() && host.facts.of("kvmcount.rate", "kvm_entry").is_some();
+        let grows = self.l2.map(|rate| rate > 0).or(traced.then_some(false));
         // Where nesting is off nothing can enter L2.
         grows.or_else(|| (host.facts.bool("kvm.nested") == Some(false)).then_some(false))
     }
