@@ -14,6 +14,7 @@ pub mod features;
 pub mod kernel_bugs;
 pub mod kvm_state;
 pub mod layers;
+pub mod memory;
 pub mod platform;
 pub mod timeline;
 pub mod vmentry;
@@ -48,6 +49,8 @@ pub const ALL: &[Analyzer] = &[
     vmentry::ANALYZER,
     features::ANALYZER,
     timeline::ANALYZER,
+    memory::ANALYZER,
+    memory::STACK,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.

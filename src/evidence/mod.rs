@@ -11,12 +11,15 @@ use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
 
 pub mod audit;
 pub mod clock;
+pub mod cgroup;
 pub mod container;
 pub mod cpuinfo;
 pub mod dev_kvm;
 pub mod dmi;
 pub mod groups;
+pub mod guest_memory;
 pub mod host;
+pub mod hugepages;
 pub mod kernel;
 pub mod kvm;
 pub mod libvirt_xml;
@@ -25,6 +28,8 @@ pub mod lscpu;
 pub mod meminfo;
 pub mod modprobe;
 pub mod modules;
+pub mod numa;
+pub mod oom;
 pub mod packages;
 pub mod qemu_cmdline;
 pub mod security;
@@ -32,6 +37,7 @@ pub mod services;
 #[cfg(test)]
 mod testing;
 pub mod virtualbox;
+pub mod vm_sysctls;
 pub mod vmx_file;
 pub mod windows;
 pub mod wsl;
@@ -78,12 +84,15 @@ const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
 /// All kinds of evidence.
 pub const ALL: &[Slice] = &[
     clock::SLICE,
+    cgroup::SLICE,
     container::SLICE,
     cpuinfo::SLICE,
     dev_kvm::SLICE,
     dmi::SLICE,
     groups::SLICE,
+    guest_memory::SLICE,
     host::SLICE,
+    hugepages::SLICE,
     kernel::SLICE,
     kvm::SLICE,
     libvirt_xml::SLICE,
@@ -91,15 +100,18 @@ pub const ALL: &[Slice] = &[
     meminfo::SLICE,
     modprobe::SLICE,
     modules::SLICE,
+    numa::SLICE,
     packages::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
     services::SLICE,
     virtualbox::SLICE,
+    vm_sysctls::SLICE,
     vmx_file::SLICE,
     windows::SLICE,
     wsl::SLICE,
 ];
 
 /// Structured log records that rules can ask for by field.
-pub const RECORDS: &[RecordParser] = &[audit::APPARMOR, audit::SELINUX, audit::BOOT];
+pub const RECORDS: &[RecordParser] =
+    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, oom::OOM, oom::GUEST_RAM];

@@ -9,7 +9,9 @@
 //! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: devices and
 //! drives.
 
-use super::Slice;
+mod memory;
+
+use super::{Slice, count, joined};
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::{lines, shell};
 
@@ -28,7 +30,10 @@ const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     FactDef { name, kind, per: "guest", doc, command: "ps -ww -o args= -C qemu-system-x86_64" }
 }
 
-const FACTS: &[FactDef] = &[
+const PARTS: &[&[FactDef]] = &[GENERAL, memory::FACTS];
+const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
+
+const GENERAL: &[FactDef] = &[
     guest("qemu.accel", Kind::Text, "First accelerator: kvm, tcg, hvf, whpx, xen"),
     guest("qemu.accel_fallback", Kind::Bool, "Whether another accelerator may follow: kvm:tcg"),
     guest("qemu.cpu", Kind::Text, "Argument of -cpu"),
@@ -251,6 +256,7 @@ impl<'a> Command<'a> {
         if running {
             add("qemu.running", Value::Bool(true));
         }
+        self.backing(origin, out);
     }
 
     fn machines(&self) -> impl Iterator<Item = &'a str> {

@@ -144,7 +144,9 @@ fn other_xml_is_something_else() {
 
 #[test]
 fn capabilities_by_architecture() {
-    let text = "<capabilities><host/><guest><os_type>hvm</os_type><arch name='x86_64'>\
+    let text = "<capabilities><host><topology><cells><cell id='1'>\
+        <pages unit='KiB' size='4'>9</pages><pages unit='KiB' size='2048'>512</pages></cell>\
+        </cells></topology></host><guest><os_type>hvm</os_type><arch name='x86_64'>\
         <domain type='qemu'/><domain type='kvm'/></arch></guest><guest><arch name='s390x'>\
         <domain type='qemu'/></arch></guest></capabilities>";
     let out = run("commands/virsh-capabilities.txt", text, true);
@@ -152,6 +154,10 @@ fn capabilities_by_architecture() {
         out.facts.iter().map(|f| (f.instance.as_deref(), f.value.to_string())).collect();
     assert_eq!(
         found,
-        [(Some("x86_64"), "kvm qemu".to_owned()), (Some("s390x"), "qemu".to_owned())]
+        [
+            (Some("1/2048"), "512".to_owned()),
+            (Some("x86_64"), "kvm qemu".to_owned()),
+            (Some("s390x"), "qemu".to_owned())
+        ]
     );
 }
