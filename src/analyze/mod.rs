@@ -12,11 +12,18 @@ use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 pub mod access;
 pub mod features;
 pub mod kernel_bugs;
+pub mod cpu;
+pub mod exits;
+pub mod heat;
 pub mod kvm_state;
 pub mod layers;
 pub mod memory;
 pub mod platform;
 pub mod timeline;
+pub mod steal;
+#[cfg(test)]
+mod testing;
+pub mod tuning;
 pub mod vmentry;
 mod vmx;
 
@@ -51,6 +58,11 @@ pub const ALL: &[Analyzer] = &[
     timeline::ANALYZER,
     memory::ANALYZER,
     memory::STACK,
+    cpu::ANALYZER,
+    steal::ANALYZER,
+    exits::ANALYZER,
+    heat::ANALYZER,
+    tuning::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.

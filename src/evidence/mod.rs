@@ -12,16 +12,23 @@ use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
 pub mod audit;
 pub mod clock;
 pub mod cgroup;
+pub mod block;
+pub mod clocksource;
 pub mod container;
+pub mod cpu_time;
+pub mod cpu_tools;
+pub mod cpu_tuning;
 pub mod cpuinfo;
 pub mod dev_kvm;
 pub mod dmi;
+pub mod domain_cpu;
 pub mod groups;
 pub mod guest_memory;
 pub mod host;
 pub mod hugepages;
 pub mod kernel;
 pub mod kvm;
+pub mod kvm_stat;
 pub mod libvirt_xml;
 pub mod logs;
 pub mod lscpu;
@@ -31,11 +38,14 @@ pub mod modules;
 pub mod numa;
 pub mod oom;
 pub mod packages;
+pub mod perf_kvm;
 pub mod qemu_cmdline;
 pub mod security;
 pub mod services;
 #[cfg(test)]
 mod testing;
+pub mod thermal;
+pub mod vcpus;
 pub mod virtualbox;
 pub mod vm_sysctls;
 pub mod vmx_file;
@@ -85,16 +95,23 @@ const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
 pub const ALL: &[Slice] = &[
     clock::SLICE,
     cgroup::SLICE,
+    block::SLICE,
+    clocksource::SLICE,
     container::SLICE,
+    cpu_time::SLICE,
+    cpu_tools::SLICE,
+    cpu_tuning::SLICE,
     cpuinfo::SLICE,
     dev_kvm::SLICE,
     dmi::SLICE,
+    domain_cpu::SLICE,
     groups::SLICE,
     guest_memory::SLICE,
     host::SLICE,
     hugepages::SLICE,
     kernel::SLICE,
     kvm::SLICE,
+    kvm_stat::SLICE,
     libvirt_xml::SLICE,
     lscpu::SLICE,
     meminfo::SLICE,
@@ -102,9 +119,12 @@ pub const ALL: &[Slice] = &[
     modules::SLICE,
     numa::SLICE,
     packages::SLICE,
+    perf_kvm::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
     services::SLICE,
+    thermal::SLICE,
+    vcpus::SLICE,
     virtualbox::SLICE,
     vm_sysctls::SLICE,
     vmx_file::SLICE,
