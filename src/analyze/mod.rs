@@ -18,6 +18,7 @@ pub mod heat;
 pub mod kvm_state;
 pub mod layers;
 pub mod memory;
+pub mod network;
 pub mod platform;
 pub mod timeline;
 pub mod steal;
@@ -63,6 +64,13 @@ pub const ALL: &[Analyzer] = &[
     exits::ANALYZER,
     heat::ANALYZER,
     tuning::ANALYZER,
+    network::tunnels::ANALYZER,
+    network::bridges::ANALYZER,
+    network::subnets::ANALYZER,
+    network::capture::ANALYZER,
+    network::path::ANALYZER,
+    network::filters::ANALYZER,
+    network::identity::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.

@@ -219,7 +219,14 @@ fn locate(problem: &mut Problem, path: &str, found: Found<'_>) {
 fn heard(writer: Writer) -> Vec<Writer> {
     match writer {
         Writer::Other => {
-            vec![Writer::Kernel, Writer::Audit, Writer::Libvirt, Writer::Systemd, Writer::Udev]
+            vec![
+                Writer::Kernel,
+                Writer::Audit,
+                Writer::Libvirt,
+                Writer::Systemd,
+                Writer::Udev,
+                Writer::Network,
+            ]
         }
         Writer::Kernel => vec![Writer::Kernel, Writer::Audit],
         other => vec![other],

@@ -111,6 +111,11 @@ pub const LOGS: &[LogSource] = &[
     // What failing programs printed.
     output("stderr*", Writer::Stderr),
     output("*-stderr", Writer::Stderr),
+    output("ping*", Writer::Stderr),
+    output("tracepath*", Writer::Stderr),
+    output("dhclient*", Writer::Network),
+    file("var/log/NetworkManager*", Writer::Network),
+    file("var/log/dnsmasq*.log", Writer::Network),
     // The same, kept under the name of what was started.
     output("virsh-start*", Writer::Stderr),
     output("virsh-create*", Writer::Stderr),

@@ -37,6 +37,7 @@ pub mod modprobe;
 pub mod modules;
 pub mod numa;
 pub mod oom;
+pub mod network;
 pub mod packages;
 pub mod perf_kvm;
 pub mod qemu_cmdline;
@@ -118,6 +119,21 @@ pub const ALL: &[Slice] = &[
     modprobe::SLICE,
     modules::SLICE,
     numa::SLICE,
+    network::capture_text::SLICE,
+    network::config::SLICE,
+    network::counters::SLICE,
+    network::dhcp::SLICE,
+    network::firewall::SLICE,
+    network::links::SLICE,
+    network::neighbours::SLICE,
+    network::nics::SLICE,
+    network::offload::SLICE,
+    network::ovs::SLICE,
+    network::ping::SLICE,
+    network::ports::SLICE,
+    network::routes::SLICE,
+    network::sysctl::SLICE,
+    network::virtnet::SLICE,
     packages::SLICE,
     perf_kvm::SLICE,
     qemu_cmdline::SLICE,
