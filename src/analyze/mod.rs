@@ -15,6 +15,7 @@ pub mod kernel_bugs;
 pub mod cpu;
 pub mod exits;
 pub mod heat;
+pub mod iommu;
 pub mod kvm_state;
 pub mod layers;
 pub mod memory;
@@ -71,6 +72,7 @@ pub const ALL: &[Analyzer] = &[
     network::path::ANALYZER,
     network::filters::ANALYZER,
     network::identity::ANALYZER,
+    iommu::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.

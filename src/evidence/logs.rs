@@ -205,6 +205,8 @@ pub const LOGS: &[LogSource] = &[
     output("qm-start*", Writer::Proxmox),
     // The user-space switch runs DPDK, which reports VFIO's refusals.
     file("var/log/openvswitch/ovs-vswitchd.log*", Writer::Stderr),
+    // Programs on DPDK report VFIO's refusals in logs of their own; only DPDK's lines are heard.
+    file("var/log/*/*.log", Writer::Other),
     // Windows and the clouds' command lines.
     output("windows-eventlog*", Writer::Windows),
     output("windows-features*", Writer::Windows),

@@ -26,6 +26,9 @@ pub mod groups;
 pub mod guest_memory;
 pub mod host;
 pub mod hugepages;
+pub mod hostdev;
+pub mod iommu;
+pub mod iommu_fault;
 pub mod kernel;
 pub mod kvm;
 pub mod kvm_stat;
@@ -40,6 +43,7 @@ pub mod oom;
 pub mod network;
 pub mod packages;
 pub mod perf_kvm;
+pub mod pci;
 pub mod qemu_cmdline;
 pub mod security;
 pub mod services;
@@ -110,6 +114,8 @@ pub const ALL: &[Slice] = &[
     guest_memory::SLICE,
     host::SLICE,
     hugepages::SLICE,
+    hostdev::SLICE,
+    iommu::SLICE,
     kernel::SLICE,
     kvm::SLICE,
     kvm_stat::SLICE,
@@ -136,6 +142,7 @@ pub const ALL: &[Slice] = &[
     network::virtnet::SLICE,
     packages::SLICE,
     perf_kvm::SLICE,
+    pci::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
     services::SLICE,
@@ -151,3 +158,4 @@ pub const ALL: &[Slice] = &[
 /// Structured log records that rules can ask for by field.
 pub const RECORDS: &[RecordParser] =
     &[audit::APPARMOR, audit::SELINUX, audit::BOOT, oom::OOM, oom::GUEST_RAM];
+    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, iommu::BOOT, iommu_fault::FAULT];

@@ -6,8 +6,8 @@
 //! any, `qemu-system-*` emulates (TCG), while `qemu-kvm` and `kvm` are distributions' wrappers
 //! with a default of their own.
 //!
-//! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: devices and
-//! drives.
+//! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: drives, and
+//! devices but for those that the slice `hostdev` looks for.
 
 mod memory;
 
@@ -257,6 +257,7 @@ impl<'a> Command<'a> {
             add("qemu.running", Value::Bool(true));
         }
         self.backing(origin, out);
+        super::hostdev::arguments(&self.guest, self.arguments, origin, out);
     }
 
     fn machines(&self) -> impl Iterator<Item = &'a str> {

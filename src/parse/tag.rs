@@ -73,6 +73,10 @@ const BEGINS: &[(&str, Writer)] = &[
     ("VirtualBox", Writer::Virtualbox),
     ("vmware", Writer::Vmware),
     // Programs that start VMMs and pass on what those print.
+    ("ovs-vswitchd", Writer::Vmm),
+    ("testpmd", Writer::Vmm),
+    ("dpdk", Writer::Vmm),
+    ("spdk", Writer::Vmm),
     ("gns3", Writer::Vmm),
     ("emulator", Writer::Vmm),
     ("gitlab-runner", Writer::Vmm),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::model::{Diagnosis, Stack};
 
 mod timeline;
+mod iommu;
 mod vmentry;
 
 /// Measurements.
@@ -14,6 +15,8 @@ mod vmentry;
 pub struct Analyses {
     /// What happened around a failure, in all layers.
     pub timeline: Vec<timeline::TimelineEntry>,
+    /// IOMMU groups with devices that guests are given, or want.
+    pub iommu: Vec<iommu::Group>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
@@ -23,6 +26,9 @@ impl Analyses {
     pub fn of(stack: &Stack, diagnosis: &Diagnosis) -> Self {
         Self {
             timeline: timeline::of(stack, diagnosis),
+    /// The measurements of a stack.
+    pub fn of(stack: &Stack) -> Self {
+            iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
             vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
         }
     }
