@@ -20,6 +20,7 @@ pub mod kvm_state;
 pub mod layers;
 pub mod memory;
 pub mod network;
+pub mod microcode;
 pub mod platform;
 pub mod timeline;
 pub mod steal;
@@ -73,6 +74,7 @@ pub const ALL: &[Analyzer] = &[
     network::filters::ANALYZER,
     network::identity::ANALYZER,
     iommu::ANALYZER,
+    microcode::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.

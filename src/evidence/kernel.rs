@@ -5,7 +5,7 @@
 //! `/proc/config.gz` (CONFIG_IKCONFIG_PROC).
 //!
 //! Not parsed: `/proc/version` names no architecture, so it gives none; of the configuration only
-//! `CONFIG_*KVM*` and `CONFIG_VIRTUALIZATION` are kept.
+//! `CONFIG_*KVM*`, `CONFIG_VIRTUALIZATION` and `CONFIG_MICROCODE*` are kept.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -90,6 +90,13 @@ const FACTS: &[FactDef] = &[
         per: "kernel release",
         doc: "Build options CONFIG_*KVM* and CONFIG_VIRTUALIZATION as NAME=value; unset is =n",
         command: "grep -E 'KVM|VIRTUALIZATION' /boot/config-$(uname -r)",
+    },
+    FactDef {
+        name: "kernel.microcode_config",
+        kind: Kind::Words,
+        per: "kernel release",
+        doc: "Build options CONFIG_MICROCODE* as NAME=value; unset is =n",
+        command: "grep MICROCODE /boot/config-$(uname -r)",
     },
 ];
 
@@ -237,6 +244,10 @@ struct Config {
     no_virtualization: Option<Origin>,
     /// States of the x86 parts: intel, amd, pvm.
     parts: Vec<char>,
+    /// Options of the microcode loader.
+    microcode: BTreeSet<String>,
+    /// Place of the first of them.
+    microcode_at: Option<Origin>,
 }
 
 fn config(piece: Piece<'_>, text: &str, out: &mut Out) {
@@ -246,6 +257,9 @@ fn config(piece: Piece<'_>, text: &str, out: &mut Out) {
         Some(release) => out.fact_of(name, release, value, origin),
         None => out.fact(name, value, origin),
     };
+    if let Some(origin) = seen.microcode_at.clone().filter(|_| piece.whole) {
+        put("kernel.microcode_config", Value::Words(seen.microcode.clone()), origin);
+    }
     let place = seen.kvm.as_ref().map(|(_, o)| o).or(seen.no_virtualization.as_ref());
     let Some(origin) = place.cloned() else {
         if !text.contains("CONFIG_") {
@@ -265,6 +279,10 @@ fn read_config(path: &str, text: &str) -> Config {
     let mut seen = Config::default();
     for (number, line) in (1u32..).zip(text.lines()) {
         let Some((name, value)) = option(line) else { continue };
+        if name.starts_with("CONFIG_MICROCODE") {
+            seen.microcode.insert(format!("{name}={value}"));
+            seen.microcode_at.get_or_insert_with(|| Origin::new(path, Some(number), line));
+        }
         if !name.contains("KVM") && name != "CONFIG_VIRTUALIZATION" {
             continue;
         }
@@ -400,6 +418,17 @@ mod tests {
             "CONFIG_KVM=m\n# CONFIG_KVM_INTEL is not set\n# CONFIG_KVM_AMD is not set\n";
         assert_eq!(state(no_vendor).unwrap(), "absent");
         assert_eq!(state("CONFIG_SMP=y\nCONFIG_KVM_GUEST=y\n"), None, "an extract proves nothing");
+    }
+
+    #[test]
+    fn a_kernel_may_be_built_without_the_microcode_loader() {
+        let text = b"CONFIG_X86_MCE=y\n# CONFIG_MICROCODE is not set\nCONFIG_KVM=m\n";
+        let out = read("boot/config-6.1.0-9", text);
+        assert_eq!(value(&out, "kernel.microcode_config").unwrap(), "CONFIG_MICROCODE=n");
+        let text = b"CONFIG_MICROCODE=y\nCONFIG_MICROCODE_INTEL=y\n";
+        let out = read("boot/config-6.1.0-9", text);
+        let expected = "CONFIG_MICROCODE=y CONFIG_MICROCODE_INTEL=y";
+        assert_eq!(value(&out, "kernel.microcode_config").unwrap(), expected);
     }
 
     #[test]

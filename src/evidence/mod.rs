@@ -14,6 +14,7 @@ pub mod clock;
 pub mod cgroup;
 pub mod block;
 pub mod clocksource;
+pub mod boots;
 pub mod container;
 pub mod cpu_time;
 pub mod cpu_tools;
@@ -36,6 +37,7 @@ pub mod libvirt_xml;
 pub mod logs;
 pub mod lscpu;
 pub mod meminfo;
+pub mod microcode;
 pub mod modprobe;
 pub mod modules;
 pub mod numa;
@@ -102,6 +104,7 @@ pub const ALL: &[Slice] = &[
     cgroup::SLICE,
     block::SLICE,
     clocksource::SLICE,
+    boots::SLICE,
     container::SLICE,
     cpu_time::SLICE,
     cpu_tools::SLICE,
@@ -122,6 +125,7 @@ pub const ALL: &[Slice] = &[
     libvirt_xml::SLICE,
     lscpu::SLICE,
     meminfo::SLICE,
+    microcode::SLICE,
     modprobe::SLICE,
     modules::SLICE,
     numa::SLICE,
@@ -159,3 +163,4 @@ pub const ALL: &[Slice] = &[
 pub const RECORDS: &[RecordParser] =
     &[audit::APPARMOR, audit::SELINUX, audit::BOOT, oom::OOM, oom::GUEST_RAM];
     &[audit::APPARMOR, audit::SELINUX, audit::BOOT, iommu::BOOT, iommu_fault::FAULT];
+    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, microcode::kernel_log::MICROCODE];

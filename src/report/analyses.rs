@@ -8,6 +8,7 @@ use crate::model::{Diagnosis, Stack};
 
 mod timeline;
 mod iommu;
+pub mod microcode;
 mod vmentry;
 
 /// Measurements.
@@ -17,6 +18,8 @@ pub struct Analyses {
     pub timeline: Vec<timeline::TimelineEntry>,
     /// IOMMU groups with devices that guests are given, or want.
     pub iommu: Vec<iommu::Group>,
+    /// Microcode of the hosts whose processor is known.
+    pub microcode: Vec<microcode::Microcode>,
     /// Failed VM entries, decoded.
     pub vmentry: Vec<vmentry::VmEntry>,
 }
@@ -29,6 +32,8 @@ impl Analyses {
     /// The measurements of a stack.
     pub fn of(stack: &Stack) -> Self {
             iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
+        Self {
+            microcode: stack.hosts.iter().filter_map(microcode::of).collect(),
             vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
         }
     }

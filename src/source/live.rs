@@ -30,6 +30,7 @@ use crate::model::{Gap, Layer, Want};
 
 mod command;
 mod files;
+mod processor;
 
 use command::Outcome;
 
@@ -217,6 +218,12 @@ pub fn collect(
         progress(glob);
         for item in files::read(&options.root, glob, links) {
             if seen.insert((item.entry.path.clone(), links)) {
+    let processor = processor::Processor::of(&options.root);
+    for glob in file_globs(wants) {
+        let Some(glob) = processor.fitting(glob) else { continue };
+        progress(&glob);
+        for item in files::read(&options.root, &glob) {
+            if seen.insert(item.entry.path.clone()) {
                 collected.add(item);
             }
         }
