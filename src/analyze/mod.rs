@@ -10,22 +10,22 @@
 use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 
 pub mod access;
-pub mod features;
-pub mod kernel_bugs;
 pub mod cpu;
 pub mod exits;
+pub mod features;
 pub mod heat;
 pub mod iommu;
+pub mod kernel_bugs;
 pub mod kvm_state;
 pub mod layers;
 pub mod memory;
-pub mod network;
 pub mod microcode;
+pub mod network;
 pub mod platform;
-pub mod timeline;
 pub mod steal;
 #[cfg(test)]
 mod testing;
+pub mod timeline;
 pub mod tuning;
 pub mod vmentry;
 mod vmx;

@@ -10,11 +10,11 @@
 use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
 
 pub mod audit;
-pub mod clock;
-pub mod cgroup;
 pub mod block;
-pub mod clocksource;
 pub mod boots;
+pub mod cgroup;
+pub mod clock;
+pub mod clocksource;
 pub mod container;
 pub mod cpu_time;
 pub mod cpu_tools;
@@ -26,8 +26,8 @@ pub mod domain_cpu;
 pub mod groups;
 pub mod guest_memory;
 pub mod host;
-pub mod hugepages;
 pub mod hostdev;
+pub mod hugepages;
 pub mod iommu;
 pub mod iommu_fault;
 pub mod kernel;
@@ -40,12 +40,12 @@ pub mod meminfo;
 pub mod microcode;
 pub mod modprobe;
 pub mod modules;
+pub mod network;
 pub mod numa;
 pub mod oom;
-pub mod network;
 pub mod packages;
-pub mod perf_kvm;
 pub mod pci;
+pub mod perf_kvm;
 pub mod qemu_cmdline;
 pub mod security;
 pub mod services;
@@ -160,7 +160,13 @@ pub const ALL: &[Slice] = &[
 ];
 
 /// Structured log records that rules can ask for by field.
-pub const RECORDS: &[RecordParser] =
-    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, oom::OOM, oom::GUEST_RAM];
-    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, iommu::BOOT, iommu_fault::FAULT];
-    &[audit::APPARMOR, audit::SELINUX, audit::BOOT, microcode::kernel_log::MICROCODE];
+pub const RECORDS: &[RecordParser] = &[
+    audit::APPARMOR,
+    audit::SELINUX,
+    audit::BOOT,
+    oom::OOM,
+    oom::GUEST_RAM,
+    iommu::BOOT,
+    iommu_fault::FAULT,
+    microcode::kernel_log::MICROCODE,
+];

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::model::{Diagnosis, Stack};
 
-mod timeline;
 mod iommu;
 pub mod microcode;
+mod timeline;
 mod vmentry;
 
 /// Measurements.
@@ -29,10 +29,7 @@ impl Analyses {
     pub fn of(stack: &Stack, diagnosis: &Diagnosis) -> Self {
         Self {
             timeline: timeline::of(stack, diagnosis),
-    /// The measurements of a stack.
-    pub fn of(stack: &Stack) -> Self {
             iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
-        Self {
             microcode: stack.hosts.iter().filter_map(microcode::of).collect(),
             vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
         }

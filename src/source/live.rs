@@ -214,16 +214,12 @@ pub fn collect(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let mut collected = Collected { taken: now, ..Collected::default() };
     let mut seen = BTreeSet::new();
-    for (glob, links) in globs(wants) {
-        progress(glob);
-        for item in files::read(&options.root, glob, links) {
-            if seen.insert((item.entry.path.clone(), links)) {
     let processor = processor::Processor::of(&options.root);
-    for glob in file_globs(wants) {
+    for (glob, links) in globs(wants) {
         let Some(glob) = processor.fitting(glob) else { continue };
         progress(&glob);
-        for item in files::read(&options.root, &glob) {
-            if seen.insert(item.entry.path.clone()) {
+        for item in files::read(&options.root, &glob, links) {
+            if seen.insert((item.entry.path.clone(), links)) {
                 collected.add(item);
             }
         }

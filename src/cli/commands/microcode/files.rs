@@ -25,7 +25,8 @@ pub(super) struct Found {
 }
 
 impl Sink for Found {
-    fn file(&mut self, _: &str, found: &str, reader: &mut dyn Read) {
+    fn file(&mut self, _: &str, found: source::Found<'_>, reader: &mut dyn Read) {
+        let found = found.path;
         let mut bytes = Vec::new();
         // Only the beginning tells: most files of a firmware tree are something else.
         if reader.take(64).read_to_end(&mut bytes).is_err() {
@@ -71,7 +72,7 @@ pub(super) fn read(path: &str, found: &mut Found) -> anyhow::Result<()> {
         // A single container is binary data, which no other input is.
         Err(SourceError::Unrecognised { .. }) => {
             let mut file = open(Path::new(path)).with_context(|| format!("cannot read {path}"))?;
-            found.file(path, path, &mut file);
+            found.file(path, source::Found::file(path), &mut file);
         }
         Err(e) => return Err(e.into()),
     }
