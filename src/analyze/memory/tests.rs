@@ -236,7 +236,7 @@ fn a_guest_learns_what_its_host_gives() {
     let uuid = Value::text("26C920BD-1DA2-42F2-99E9-8D59BA29DE54");
     let mut l1 = host(&[("dmi.product_uuid", "", uuid)], &[]);
     l1.layer = Layer::L1;
-    let facts = run_stack(&Stack { hosts: vec![l0, l1] });
+    let facts = run_stack(&Stack { hosts: vec![l0, l1], ..Stack::default() });
     let shown: Vec<_> = facts.iter().map(|(i, f)| (*i, f.name, f.value.to_string())).collect();
     assert_eq!(
         shown,
