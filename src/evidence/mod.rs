@@ -102,6 +102,7 @@ const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
 
 /// All kinds of evidence.
 pub const ALL: &[Slice] = &[
+    cgroup::SLICE,
     clock::SLICE,
     cgroup::SLICE,
     block::SLICE,

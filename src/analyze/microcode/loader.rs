@@ -31,13 +31,11 @@ fn loaded_early(host: &Host) -> Option<Fact> {
     let loaded = lines(host, "early").chain(lines(host, "previous")).next();
     let fact =
         |yes, event: &Event| derived("microcode.loaded_early", Value::Bool(yes), &event.origin);
-    match loaded {
-        Some(event) => Some(fact(true, event)),
-        None => {
-            host.boot_line("version")?;
-            Some(fact(false, lines(host, "current").next()?))
-        }
+    if let Some(event) = loaded {
+        return Some(fact(true, event));
     }
+    host.boot_line("version")?;
+    Some(fact(false, lines(host, "current").next()?))
 }
 
 /// Documentation/admin-guide/kernel-parameters.txt: `dis_ucode_ldr`, since 6.18 also
@@ -89,6 +87,37 @@ fn package(host: &Host, processor: &Processor) -> Option<Fact> {
     let installed = packages(processor.maker).iter().any(|p| names.contains(*p));
     let known = installed || host.facts.bool("packages.complete") == Some(true);
     known.then(|| derived("microcode.package_installed", Value::Bool(installed), &list.origin))
+}
+
+/// Distributions number microcode by the date of the vendor's release (3.20250812.1, 20250812-1). A
+/// release follows the date inside an update by half a year at most; a year is taken to be sure.
+pub(super) fn package_newer(host: &Host, processor: &Processor, facts: &[Fact]) -> Option<Fact> {
+    let of = |name: &str| facts.iter().find(|f| f.name == name);
+    let says = |name: &str, yes| of(name).filter(|f| f.value == Value::Bool(yes));
+    let fact =
+        |yes, from: &Fact| derived("microcode.package_newer", Value::Bool(yes), &from.origin);
+    let never = says("microcode.below_baseline", false)
+        .or_else(|| says("microcode.needs_firmware", true))
+        .or_else(|| says("microcode.package_installed", false));
+    if let Some(because) = never {
+        return Some(fact(false, because));
+    }
+    let baseline = of("microcode.baseline_date")?.value.to_string().replace('-', "");
+    let enough = number(&baseline)? + 10_000;
+    let mut versions = host.facts.all("packages.version").iter();
+    let package = versions.find(|f| {
+        let ours = f.instance.as_deref().is_some_and(|p| packages(processor.maker).contains(&p));
+        let version = f.value.to_string();
+        let date = version.split(|c: char| !c.is_ascii_digit()).find_map(number);
+        ours && date.is_some_and(|date| date >= enough)
+    });
+    Some(fact(true, package?))
+}
+
+/// A date as `20250812`.
+fn number(text: &str) -> Option<u32> {
+    let date = text.parse().ok().filter(|_| text.len() == 8)?;
+    (19_900_000..21_000_000).contains(&date).then_some(date)
 }
 
 /// `Vulnerable: No microcode`, `Vulnerable: Clear CPU buffers attempted, no microcode; SMT ...`

@@ -90,6 +90,11 @@ const FACTS: &[FactDef] = &[
         "a package with microcode for this vendor is installed",
         "dpkg -l; rpm -qa; pacman -Q",
     ),
+    bool(
+        "microcode.package_newer",
+        "the date in the version of the installed package is a year or more after that of the baseline, so the package has it, and what runs is older; no where nothing newer can be loaded",
+        "dpkg -l; rpm -qa; pacman -Q",
+    ),
     FactDef::new(
         "microcode.unpatched",
         Kind::Words,
@@ -160,6 +165,7 @@ fn run(host: &Host) -> Vec<Fact> {
     facts.extend(installed::facts(host, &processor, revision));
     facts.extend(loader::facts(host, &processor));
     facts.extend(fix_released(&facts));
+    facts.extend(loader::package_newer(host, &processor, &facts));
     facts.extend(crashes::facts(host));
     facts
 }

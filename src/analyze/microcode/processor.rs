@@ -38,10 +38,9 @@ impl Processor {
         let maker = match host.facts.text("virt.vendor") {
             Some("intel") => Maker::Intel,
             Some("amd") => Maker::Amd,
-            Some(_) => return None,
             None if (signature.0 >> 8) & 0xf == 6 => Maker::Intel,
             None if (6..=11).contains(&(signature.0 >> 20)) => Maker::Amd,
-            None => return None,
+            _ => return None,
         };
         let platforms = platforms(host).filter(|_| maker == Maker::Intel);
         Some(Self { maker, signature, platforms, revision: revision(host), differs: differs(host) })

@@ -278,6 +278,32 @@ fn packages_tell_absence_only_as_a_whole_list() {
     assert_eq!(facts(false).get("microcode.package_installed"), None);
 }
 
+#[test]
+fn a_package_much_younger_than_the_baseline_has_it() {
+    use crate::model::Version;
+    let newer = |machine: Machine, package, version: &str| {
+        let version = Value::Version(Version::parse(version).unwrap());
+        let facts = machine.with_of("packages.version", package, version).facts();
+        facts.get("microcode.package_newer").cloned()
+    };
+    // The baseline of this processor is of 2021-11-12.
+    let skylake = || Machine::skylake(0xd6);
+    for (package, version) in [
+        ("intel-microcode", "3.20230808.1~deb12u1"),
+        ("microcode_ctl", "20230808-1.el9"),
+        ("intel-ucode", "20230808-1"),
+    ] {
+        assert_eq!(newer(skylake(), package, version).as_deref(), Some("true"), "{package}");
+    }
+    assert_eq!(newer(skylake(), "intel-microcode", "3.20220207.1"), None, "released before");
+    assert_eq!(newer(skylake(), "microcode_ctl", "2.1-73.el7"), None);
+    assert_eq!(newer(skylake(), "amd64-microcode", "3.20250311.1"), None);
+    let no = Some("false");
+    assert_eq!(newer(Machine::skylake(0xf0), "intel-ucode", "20230808-1").as_deref(), no);
+    let bound = newer(Machine::milan(0x0a00_11d5), "amd64-microcode", "3.20991231.1");
+    assert_eq!(bound.as_deref(), no, "firmware must come first");
+}
+
 /// Runs of a machine, the newest first, and when the package changed.
 fn crashes(runs: &[&'static str], change: &'static str) -> BTreeMap<&'static str, String> {
     let mut machine = Machine::skylake(0xd6);

@@ -214,7 +214,7 @@ mod tests {
     fn below(facts: &[(&'static str, &str, Value)]) -> Option<String> {
         let mut l0 = host(facts);
         l0.layer = Layer::L0;
-        let stack = Stack { hosts: vec![l0, guest(Layer::L1)] };
+        let stack = Stack { hosts: vec![l0, guest(Layer::L1)], ..Stack::default() };
         let found = run(&stack).into_iter().find(|(_, f)| f.name == "filter.below");
         found.map(|(index, fact)| {
             assert_eq!(index, 1);
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_uplink_that_guests_share() {
-        let stack = Stack { hosts: vec![guest(Layer::L1)] };
+        let stack = Stack { hosts: vec![guest(Layer::L1)], ..Stack::default() };
         let shared = run(&stack).into_iter().find(|(_, f)| f.name == "filter.bridged_link");
         assert_eq!(shared.map(|(_, f)| f.value), Some(Value::text("eth0")));
     }
@@ -263,7 +263,9 @@ mod tests {
                 ("overlay.kinds", "", Value::words([kind])),
                 ("secgroup.protocols", "g", Value::words(protocols.iter().copied())),
             ]);
-            run(&Stack { hosts: vec![host] }).iter().any(|(_, f)| f.name == "secgroup.lacks")
+            run(&Stack { hosts: vec![host], ..Stack::default() })
+                .iter()
+                .any(|(_, f)| f.name == "secgroup.lacks")
         };
         assert!(lacking("ipip", &["tcp/22", "ipip"]));
         assert!(!lacking("ipip", &["4"]));

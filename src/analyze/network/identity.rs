@@ -154,7 +154,7 @@ mod tests {
     use crate::model::{Origin, Stamp, Writer};
 
     fn found(hosts: Vec<Host>, name: &str) -> Option<String> {
-        let facts = run(&Stack { hosts });
+        let facts = run(&Stack { hosts, ..Stack::default() });
         facts.iter().find(|(_, f)| f.name == name).map(|(_, f)| f.value.to_string())
     }
 

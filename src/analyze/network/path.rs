@@ -235,6 +235,7 @@ mod tests {
                 layer(Layer::L1, &overlay("tapL2", "brL2", inner, l1)),
                 layer(Layer::L2, &[("link.mtu", "eth0", Value::Int(l2))]),
             ],
+            ..Stack::default()
         };
         let facts = run(&stack);
         let of =
@@ -268,7 +269,7 @@ mod tests {
                 ("link.mac", "ens3", Value::text("52:54:00:00:00:02")),
             ],
         );
-        let facts = run(&Stack { hosts: vec![l0, l1] });
+        let facts = run(&Stack { hosts: vec![l0, l1], ..Stack::default() });
         let of =
             |name: &str| facts.iter().find(|(_, f)| f.name == name).map(|(_, f)| f.value.clone());
         assert_eq!(of("path.port"), Some(Value::text("vnet1")));
@@ -279,7 +280,8 @@ mod tests {
     #[test]
     fn what_was_not_collected_limits_nothing() {
         let l1 = layer(Layer::L1, &[("link.mtu", "ens3", Value::Int(1450))]);
-        let facts = run(&Stack { hosts: vec![Host::new("", Layer::L0, ""), l1] });
+        let facts =
+            run(&Stack { hosts: vec![Host::new("", Layer::L0, ""), l1], ..Stack::default() });
         assert_eq!(facts.len(), 1);
         assert_eq!(facts[0].1.value, Value::Int(1450));
     }

@@ -6,11 +6,13 @@
 //! 2020-06-10 07:04:52|install|ucode-intel|20200602-1|x86_64||repo|sum|                 zypp/history
 //! 2020-06-10T07:04:52+0200 SUBDEBUG Upgrade: microcode_ctl-20200602-2.el8.x86_64       dnf.rpm.log
 //! Jun 10 07:04:52 Updated: 2:microcode_ctl-2.1-61.6.el7_8.x86_64                        yum.log
+//! Start-Date: 2020-06-10  07:04:51                                                     apt/history.log
+//! Upgrade: jq:amd64 (1.5, 1.6), intel-microcode:amd64 (3.2019.1, 3.2020.1)
 //! ```
 //!
 //! Times are local ones, in the form `2020-06-10 07:04:52`; yum.log leaves the year out.
 //!
-//! Not parsed: removals, and `apt/history.log`, which says the same as `dpkg.log`.
+//! Not parsed: removals.
 
 use crate::model::{Origin, Out, Piece, Value};
 use crate::parse::time::month;
@@ -29,7 +31,11 @@ pub(super) const PACKAGES: &[&str] = &[
 
 pub(super) fn parse(piece: Piece<'_>, out: &mut Out) {
     let text = piece.text();
+    let mut started = None;
     for (number, line) in (1u32..).zip(text.lines()) {
+        if let Some(time) = line.strip_prefix("Start-Date: ") {
+            started = iso(&time.replace("  ", " "));
+        }
         if !line.contains("code") {
             continue;
         }
@@ -37,7 +43,8 @@ pub(super) fn parse(piece: Piece<'_>, out: &mut Out) {
             .or_else(|| of_pacman(line))
             .or_else(|| of_zypper(line))
             .or_else(|| of_dnf(line))
-            .or_else(|| of_yum(line));
+            .or_else(|| of_yum(line))
+            .or_else(|| of_apt(line, started.as_deref()));
         if let Some((time, package, version)) = change {
             let origin = Origin::new(piece.path, Some(number), line);
             let value = Value::text(format!("{package} {version}"));
@@ -107,6 +114,22 @@ fn of_yum(line: &str) -> Option<Change<'_>> {
     matches!(action, "Updated" | "Installed").then_some((time, package, version))
 }
 
+/// Packages of one run stand in one line.
+fn of_apt<'a>(line: &'a str, started: Option<&str>) -> Option<Change<'a>> {
+    let (action, packages) = line.split_once(": ")?;
+    if !matches!(action, "Upgrade" | "Install" | "Downgrade") {
+        return None;
+    }
+    // `name:arch (old, new)`: the comma inside the brackets is no border.
+    packages.split("), ").find_map(|one| {
+        let (name, versions) = one.split_once(" (")?;
+        let versions = versions.trim_end_matches(')');
+        let new = versions.split(", ").find(|v| *v != "automatic" && !versions.starts_with(*v));
+        let new = new.or_else(|| versions.split(", ").next())?;
+        Some((started?.to_owned(), known(name)?, new))
+    })
+}
+
 /// `name-version-release.arch`
 fn of_rpm(text: &str) -> Option<(&str, &str)> {
     let package = *PACKAGES.iter().find(|p| {
@@ -157,6 +180,19 @@ mod tests {
                  2021-02-03T04:05:07+0000 SUBDEBUG Upgraded: microcode_ctl-4:20191115-4.el8.x86_64\n",
                 "2021-02-03 04:05:07",
                 "microcode_ctl 4:20200609-2.el8.x86_64",
+            ),
+            (
+                "var/log/apt/history.log",
+                "Start-Date: 2021-02-03  04:05:07\nCommandline: apt upgrade\n\
+                 Upgrade: jq:amd64 (1.5, 1.6), intel-microcode:amd64 (3.2020.1, 3.2021.1), vim:amd64 (1, 2)\n",
+                "2021-02-03 04:05:07",
+                "intel-microcode 3.2021.1",
+            ),
+            (
+                "var/log/apt/history.log",
+                "Start-Date: 2021-02-03  04:05:07\nInstall: amd64-microcode:amd64 (3.2020.1, automatic)\n",
+                "2021-02-03 04:05:07",
+                "amd64-microcode 3.2020.1",
             ),
             (
                 "var/log/yum.log",

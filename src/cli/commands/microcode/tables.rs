@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::files::{self, Found};
+use super::files::{self, Firmware};
 use crate::cli::args::Microcode;
 use crate::cli::exit::Exit;
 use crate::cli::output;
@@ -15,7 +15,7 @@ const DEBUG: u32 = 1 << 31;
 
 /// Writes the table of each vendor that was found.
 pub(super) fn update(args: &Microcode) -> anyhow::Result<Exit> {
-    let mut found = Found::default();
+    let mut found = Firmware::default();
     for input in &args.inputs {
         files::read(input, &mut found)?;
     }
@@ -38,9 +38,9 @@ pub(super) fn update(args: &Microcode) -> anyhow::Result<Exit> {
     );
     let release = given.or(found.release.as_deref());
     let release = release.map_or_else(|| dated("Intel", &intel), |r| with_vendor("Intel", r));
-    write(args, "microcode-intel.tsv", intel_table(&intel, &release), intel.len())?;
+    write(args, "microcode-intel.tsv", &intel_table(&intel, &release), intel.len())?;
     let release = given.map_or_else(|| dated("AMD", &amd), |r| with_vendor("AMD", r));
-    write(args, "microcode-amd.tsv", amd_table(&amd, &release), amd.len())?;
+    write(args, "microcode-amd.tsv", &amd_table(&amd, &release), amd.len())?;
     Ok(Exit::Healthy)
 }
 
@@ -99,12 +99,12 @@ fn amd_table(updates: &[&Update], release: &str) -> String {
     text
 }
 
-fn write(args: &Microcode, name: &str, text: String, rows: usize) -> anyhow::Result<()> {
+fn write(args: &Microcode, name: &str, text: &str, rows: usize) -> anyhow::Result<()> {
     if rows == 0 {
         return Ok(());
     }
     let path = args.output.join(Path::new(name));
-    output::write(&text, Some(&path))?;
+    output::write(text, Some(&path))?;
     output::message(&format!("{rows} revisions written to {}", path.display()));
     Ok(())
 }
