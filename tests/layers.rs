@@ -105,3 +105,51 @@ fn logs_of_two_layers_fall_into_one_time_line() {
     assert!(at.contains(&("l0", "10:00:30")) || at.contains(&("l0", "10:00:01")), "{at:?}");
     assert!(entries.windows(2).all(|w| w[0]["time"].as_str() <= w[1]["time"].as_str()));
 }
+
+/// A host with a domain of this UUID, and a guest that has it.
+fn pair(folder: &Path, below: &[(&str, &str)], above: &[(&str, &str)]) -> (PathBuf, PathBuf) {
+    let uuid = "5b1f0e3c-2a7d-4c55-8f11-90aa41c2d7e6";
+    let (host, guest) = (folder.join("one"), folder.join("two"));
+    let xml = format!(
+        "<domain type='kvm'><name>lab</name><uuid>{uuid}</uuid><devices><interface type='bridge'><mac address='52:54:00:3e:11:70'/><source bridge='br0'/><target dev='vnet3'/></interface></devices></domain>\n"
+    );
+    tree(
+        &host,
+        &[("commands/systemd-detect-virt.txt", "none\n"), ("etc/libvirt/qemu/lab.xml", &xml)],
+    );
+    tree(&host, below);
+    tree(
+        &guest,
+        &[("commands/systemd-detect-virt.txt", "kvm\n"), ("sys/class/dmi/id/product_uuid", uuid)],
+    );
+    tree(&guest, above);
+    (host, guest)
+}
+
+/// The causes of both inputs in both orders, and of each alone.
+fn needs_both(host: &Path, guest: &Path, cause: &str) {
+    for inputs in [[host, guest], [guest, host]] {
+        assert_eq!(causes(&joined(&inputs)).first(), Some(&cause), "{inputs:?}");
+    }
+    for alone in [host, guest] {
+        let report = joined(&[alone]);
+        assert!(!causes(&report).contains(&cause), "{alone:?} alone does not show it");
+    }
+}
+
+#[test]
+fn overcommit_shows_where_the_guest_waits_and_the_host_has_the_numbers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let domains: String =
+        (0..6).map(|i| format!("Domain: 'vm{i}'\n  state.state=1\n  vcpu.current=4\n")).collect();
+    let below = [
+        ("sys/devices/system/cpu/online", "0-7\n"),
+        ("commands/virsh-domstats.txt", domains.as_str()),
+    ];
+    let above = [(
+        "commands/vmstat.txt",
+        " r  b   swpd   free   buff  cache   si   so    bi    bo   in   cs us sy id wa st\n 5  0      0 136864  21252  425804    0    0    16    82 2176 2278 24 5 16 0 55\n",
+    )];
+    let (host, guest) = pair(folder.path(), &below, &above);
+    needs_both(&host, &guest, "cpu-overcommit");
+}

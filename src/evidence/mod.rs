@@ -104,7 +104,6 @@ const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
 pub const ALL: &[Slice] = &[
     cgroup::SLICE,
     clock::SLICE,
-    cgroup::SLICE,
     block::SLICE,
     clocksource::SLICE,
     boots::SLICE,
@@ -169,9 +168,9 @@ pub const RECORDS: &[RecordParser] = &[
     audit::APPARMOR,
     audit::SELINUX,
     audit::BOOT,
-    oom::OOM,
-    oom::GUEST_RAM,
     iommu::BOOT,
     iommu_fault::FAULT,
     microcode::kernel_log::MICROCODE,
+    oom::OOM,
+    oom::GUEST_RAM,
 ];

@@ -29,8 +29,8 @@ impl Analyses {
     pub fn of(stack: &Stack, diagnosis: &Diagnosis) -> Self {
         Self {
             timeline: timeline::of(stack, diagnosis),
-            iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
             microcode: stack.hosts.iter().filter_map(microcode::of).collect(),
+            iommu: stack.hosts.iter().flat_map(iommu::of).collect(),
             vmentry: stack.hosts.iter().flat_map(vmentry::of).collect(),
         }
     }

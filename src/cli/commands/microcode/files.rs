@@ -24,9 +24,6 @@ pub(super) struct Firmware {
     pub(super) release: Option<String>,
 }
 
-impl Sink for Found {
-    fn file(&mut self, _: &str, found: source::Found<'_>, reader: &mut dyn Read) {
-        let found = found.path;
 impl Sink for Firmware {
     fn file(&mut self, _: &str, found: Found<'_>, reader: &mut dyn Read) {
         let path = found.path;
@@ -75,7 +72,6 @@ pub(super) fn read(path: &str, found: &mut Firmware) -> anyhow::Result<()> {
         // A single container is binary data, which no other input is.
         Err(SourceError::Unrecognised { .. }) => {
             let mut file = open(Path::new(path)).with_context(|| format!("cannot read {path}"))?;
-            found.file(path, source::Found::file(path), &mut file);
             found.file(path, Found::file(path), &mut file);
         }
         Err(e) => return Err(e.into()),
