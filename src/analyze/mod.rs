@@ -14,6 +14,7 @@ pub mod cpu;
 pub mod exits;
 pub mod features;
 pub mod heat;
+pub mod hosting;
 pub mod iommu;
 pub mod kernel_bugs;
 pub mod kvm_state;
@@ -75,6 +76,7 @@ pub const ALL: &[Analyzer] = &[
     network::identity::ANALYZER,
     iommu::ANALYZER,
     microcode::ANALYZER,
+    hosting::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.
