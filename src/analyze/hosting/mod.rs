@@ -64,7 +64,7 @@ const FACTS: &[FactDef] = &[
     ),
     words(
         "hosting.unfiltered",
-        "running guests that may be hypervisors and share a bridge or network, none with a network filter",
+        "running guests that may be hypervisors and share a bridge or network, none with a network filter or an isolated port",
         "virsh dumpxml NAME | grep -A8 '<interface'",
     ),
 ];
@@ -249,6 +249,7 @@ impl<'h> Hosting<'h> {
             let defined = nic.origin.source.contains("xml");
             if let Some(source) = text("nic.source", mac).filter(|_| defined)
                 && text("nic.filter", mac).is_none()
+                && facts.of("nic.isolated", mac).is_none_or(|f| f.value != Value::Bool(true))
             {
                 shared.entry(source).or_default().insert(*guest, &nic.origin);
             }
