@@ -153,3 +153,18 @@ fn overcommit_shows_where_the_guest_waits_and_the_host_has_the_numbers() {
     let (host, guest) = pair(folder.path(), &below, &above);
     needs_both(&host, &guest, "cpu-overcommit");
 }
+
+#[test]
+fn a_guests_mtu_is_too_large_only_for_the_tap_of_its_host() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let below = [(
+        "commands/ip-link.txt",
+        "2: eno1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc mq master br0 state UP mode DEFAULT group default qlen 1000\n    link/ether 3c:ec:ef:01:02:03 brd ff:ff:ff:ff:ff:ff\n3: br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP mode DEFAULT group default qlen 1000\n    link/ether 3c:ec:ef:01:02:03 brd ff:ff:ff:ff:ff:ff\n9: vnet3: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master br0 state UNKNOWN mode DEFAULT group default qlen 1000\n    link/ether fe:54:00:3e:11:70 brd ff:ff:ff:ff:ff:ff\n",
+    )];
+    let above = [(
+        "commands/ip-link.txt",
+        "2: enp1s0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 9000 qdisc mq state UP mode DEFAULT group default qlen 1000\n    link/ether 52:54:00:3e:11:70 brd ff:ff:ff:ff:ff:ff\n",
+    )];
+    let (host, guest) = pair(folder.path(), &below, &above);
+    needs_both(&host, &guest, "bridge-mtu-larger-than-uplink");
+}

@@ -1,5 +1,6 @@
 //! Memory that guests want against memory that is there.
 //!
+//! * `cgroups.rs`: limits around single guests
 //! * `guests.rs`: the guests of a host, from all places that know of one
 //! * `pools.rs`: huge pages that guests need against free ones, in total and on bound NUMA nodes
 //! * `killer.rs`: what the OOM killer's records say together
@@ -8,6 +9,7 @@
 //! compete for the rest. Where a list of processes shows QEMU, it alone counts, because other
 //! places name the same guests differently.
 
+mod cgroups;
 mod guests;
 mod killer;
 mod pools;
@@ -23,6 +25,7 @@ pub const ANALYZER: Analyzer = Analyzer { name: "memory", facts: FACTS, run: Run
 pub const STACK: Analyzer =
     Analyzer { name: "memory_stack", facts: STACK_FACTS, run: Run::Stack(run_stack) };
 
+const SHOW_NODES: &str = "grep . /sys/devices/system/node/node*/hugepages/*/free_hugepages";
 const SHOW: &str = "virsh list --all; grep -E 'MemTotal|Huge' /proc/meminfo";
 
 const fn per_guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
@@ -99,6 +102,24 @@ const FACTS: &[FactDef] = &[
     per_guest("hugepages.node_needed", Kind::Int, "huge pages needed on the bound NUMA nodes"),
     per_guest("hugepages.node_available", Kind::Int, "huge pages free on the bound NUMA nodes"),
     FactDef::new(
+        "hugepages.any_short",
+        Kind::Bool,
+        "whether any guest that does not run finds too few huge pages in total",
+        "grep . /sys/kernel/mm/hugepages/*/free_hugepages",
+    ),
+    FactDef::new(
+        "hugepages.any_node_short",
+        Kind::Bool,
+        "whether any guest that does not run finds too few huge pages only on its NUMA nodes",
+        SHOW_NODES,
+    ),
+    FactDef::new(
+        "guests.any_huge",
+        Kind::Bool,
+        "whether any guest whose definition is known asks for huge pages",
+        "grep -l hugepages /etc/libvirt/qemu/*.xml",
+    ),
+    FactDef::new(
         "hugepages.none",
         Kind::Bool,
         "whether no huge page of any size is reserved on this machine",
@@ -128,12 +149,32 @@ const FACTS: &[FactDef] = &[
         "resident memory of all VMMs when the OOM killer ran, against all memory, percent",
         "dmesg | grep -A200 'Tasks state'",
     ),
+    FactDef::new(
+        "oom.guests_percent",
+        Kind::Int,
+        "running guests and the largest VMM that was killed for want of memory of the whole \
+         machine, against the memory outside huge page pools, percent",
+        "dmesg | grep -i 'killed process'; ps -C qemu-system-x86_64 -o rss,args",
+    ),
+    FactDef::new(
+        "cgroup.tightest_percent",
+        Kind::Int,
+        "limit around a guest against its RAM, percent: the one that killed it, or the tightest",
+        "systemctl show -p MemoryMax 'machine-qemu*.scope'; virsh memtune NAME",
+    ),
     FactDef {
         name: "cgroup.limit_percent",
         kind: Kind::Int,
         per: "guest",
         doc: "limit of a guest's own control group against its RAM, percent",
         command: "systemctl show -p MemoryMax 'machine-qemu*.scope'; virsh memtune NAME",
+    },
+    FactDef {
+        name: "cgroup.guest_oom_kills",
+        kind: Kind::Int,
+        per: "guest",
+        doc: "processes that were killed for the limit of a guest's own control group",
+        command: "grep oom_kill /sys/fs/cgroup/machine.slice/*/memory.events",
     },
 ];
 
@@ -159,7 +200,10 @@ fn run(host: &Host) -> Vec<Fact> {
     facts.extend(commit(host, &guests));
     facts.extend(pools::facts(host, &guests));
     facts.extend(killer::facts(host, &guests));
-    facts.extend(cgroup_limits(host, &guests));
+    facts.extend(killer::guests_percent(host, capacity(host), &facts));
+    facts.extend(cgroups::limits(host, &guests));
+    facts.extend(cgroups::tightest(&facts));
+    facts.extend(any_huge(&guests));
     facts
 }
 
@@ -231,23 +275,11 @@ fn commit(host: &Host, guests: &[Guest]) -> Option<Fact> {
     Some(derived("memory.commit_short", Value::Bool(short), &mode.origin))
 }
 
-/// Limits of groups that are a guest's own, whether it runs or not.
-fn cgroup_limits(host: &Host, guests: &[Guest]) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    for guest in guests.iter().filter(|g| g.ram_kib > 0 && g.huge != Some(true)) {
-        let groups = host.facts.all("cgroup.memory_max_kib").iter();
-        let own = groups.filter(|f| {
-            f.instance.as_deref().is_some_and(|group| killer::is_group_of(group, &guest.name))
-        });
-        let asked = host.facts.of("domain.hard_limit_kib", &guest.name);
-        for fact in own.chain(asked) {
-            let Value::Int(kib) = fact.value else { continue };
-            let percent = percent(kib, guest.ram_kib).map(Value::Int);
-            let fact = |p| derived_of("cgroup.limit_percent", &guest.name, p, &fact.origin);
-            facts.extend(percent.map(fact));
-        }
-    }
-    facts
+fn any_huge(guests: &[Guest]) -> Option<Fact> {
+    let known = || guests.iter().filter(|g| g.huge.is_some());
+    let deciding = known().find(|g| g.huge == Some(true)).or_else(|| known().next())?;
+    let any = Value::Bool(deciding.huge == Some(true));
+    Some(derived("guests.any_huge", any, &deciding.origin))
 }
 
 fn run_stack(stack: &Stack) -> Vec<(usize, Fact)> {

@@ -11,6 +11,7 @@ use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 
 pub mod access;
 pub mod cpu;
+pub mod cpu_stack;
 pub mod exits;
 pub mod features;
 pub mod heat;
@@ -76,6 +77,7 @@ pub const ALL: &[Analyzer] = &[
     network::identity::ANALYZER,
     iommu::ANALYZER,
     microcode::ANALYZER,
+    cpu_stack::ANALYZER,
     hosting::ANALYZER,
 ];
 

@@ -139,7 +139,7 @@ fn share(host: &Host, samples: &[Sample<'_>]) -> Option<(i64, &'static str, Orig
         }
     }
     if let Some(fact) = host.facts.all("util.steal").iter().max_by_key(|f| number(f)) {
-        return Some((number(fact)?, "as measured by a program", fact.origin.clone()));
+        return Some((number(fact)?, "by its own tools", fact.origin.clone()));
     }
     let only = samples.last()?;
     let all = only.steal.checked_add(only.others)?;

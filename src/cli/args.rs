@@ -106,7 +106,8 @@ pub struct Collect {
 /// `nestdoctor analyze`
 #[derive(Debug, ClapArgs)]
 pub struct Analyze {
-    /// Bundle, sosreport, archive, folder or log file; `l0=PATH`, `l1=PATH`, `l2=PATH` name its layer
+    /// Bundle, sosreport, archive, folder or log file, `-` for standard input; `l0=PATH`, `l1=PATH`,
+    /// `l2=PATH` name its layer
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
     /// How and where the report goes

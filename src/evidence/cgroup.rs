@@ -19,14 +19,20 @@ use crate::parse::lines;
 pub const SLICE: Slice = Slice { name: "cgroup", wants: WANTS, facts: FACTS, parse };
 
 const WANTS: &[Want] = &[
-    Want::file("sys/fs/cgroup/memory.*"),
+    Want::file("sys/fs/cgroup/memory.max"),
+    Want::file("sys/fs/cgroup/memory.events"),
     Want::file("sys/fs/cgroup/memory/memory.limit_in_bytes"),
-    Want::file("sys/fs/cgroup/machine.slice/*/memory.*"),
-    Want::file("sys/fs/cgroup/machine.slice/memory.*"),
-    Want::file("sys/fs/cgroup/qemu.slice/*/memory.*"),
-    Want::file("sys/fs/cgroup/memory/machine.slice/*/memory.*"),
-    Want::file("sys/fs/cgroup/memory/qemu.slice/*/memory.*"),
-    Want::file("sys/fs/cgroup/kubepods.slice/*/*/*/memory.*"),
+    Want::file("sys/fs/cgroup/memory/memory.oom_control"),
+    Want::file("sys/fs/cgroup/machine.slice/memory.max"),
+    Want::file("sys/fs/cgroup/machine.slice/*/memory.max"),
+    Want::file("sys/fs/cgroup/machine.slice/*/memory.current"),
+    Want::file("sys/fs/cgroup/machine.slice/*/memory.events"),
+    Want::file("sys/fs/cgroup/qemu.slice/*/memory.max"),
+    Want::file("sys/fs/cgroup/qemu.slice/*/memory.events"),
+    Want::file("sys/fs/cgroup/kubepods.slice/*/*/*/memory.max"),
+    Want::file("sys/fs/cgroup/kubepods.slice/*/*/*/memory.events"),
+    Want::file("sys/fs/cgroup/memory/machine.slice/*/memory.limit_in_bytes"),
+    Want::file("sys/fs/cgroup/memory/machine.slice/*/memory.oom_control"),
     Want::given("sys/fs/cgroup/**/memory.*"),
     Want::given("cgroup/**/memory.*"),
     Want::command(

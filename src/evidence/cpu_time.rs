@@ -111,7 +111,7 @@ fn sample(piece: &Piece<'_>) -> String {
 
 fn stat(piece: Piece<'_>, text: &str, out: &mut Out) {
     let sample = sample(&piece);
-    let mut cpus = 0;
+    let mut listed = 0;
     let mut total = None;
     for (line, row) in lines(text) {
         if row.starts_with("cpu ") {
@@ -120,7 +120,7 @@ fn stat(piece: Piece<'_>, text: &str, out: &mut Out) {
             .strip_prefix("cpu")
             .is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()))
         {
-            cpus += 1;
+            listed += 1;
         } else if let Some(running) = row.strip_prefix("procs_running ") {
             let origin = Origin::new(piece.path, Some(line), row);
             match running.trim().parse() {
@@ -141,8 +141,8 @@ fn stat(piece: Piece<'_>, text: &str, out: &mut Out) {
     }
     let origin = Origin::new(piece.path, Some(line), row);
     columns(row, &origin, &sample, piece, out);
-    if cpus > 0 && piece.whole {
-        out.fact_of("procstat.cpus", &sample, Value::Int(cpus), origin);
+    if listed > 0 && piece.whole {
+        out.fact_of("procstat.cpus", &sample, Value::Int(listed), origin);
     }
 }
 
@@ -247,9 +247,9 @@ fn cpus(name: &'static str, piece: Piece<'_>, text: &str, out: &mut Out) {
 pub(super) fn count(list: &str) -> Option<i64> {
     let mut sum: i64 = 0;
     for part in list.split(',').map(str::trim).filter(|p| !p.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (i64, i64) = (first.parse().ok()?, last.parse().ok()?);
-        let number = last.checked_sub(first)?.checked_add(1).filter(|n| *n > 0)?;
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to): (i64, i64) = (from.parse().ok()?, to.parse().ok()?);
+        let number = to.checked_sub(from)?.checked_add(1).filter(|n| *n > 0)?;
         sum = sum.checked_add(number)?;
     }
     Some(sum)

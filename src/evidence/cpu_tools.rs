@@ -20,7 +20,7 @@ use crate::parse::lines;
 pub const SLICE: Slice = Slice { name: "cpu_tools", wants: WANTS, facts: FACTS, parse };
 
 const WANTS: &[Want] = &[
-    Want::command("vmstat", &["vmstat", "1", "3"], &["sos_commands/process/vmstat*"]),
+    Want::command("vmstat", &["vmstat", "1", "2"], &["sos_commands/process/vmstat*"]),
     Want::output("vmstat*"),
     Want::output("top*"),
     Want::output("mpstat*"),

@@ -3,8 +3,8 @@
 //! * Proxmox VE's configurations: `memory`, `balloon`, `hugepages` (qm.conf(5))
 //! * Incus and LXD: `limits.memory`, `limits.memory.hugepages` of `incus config show`
 //! * `virsh dominfo`: `Max memory`, `State`
-//! * command lines of Cloud Hypervisor: `--memory size=4G,hugepages=on,hugepage_size=2M`
-//!   (docs/memory.md)
+//! * command lines of Cloud Hypervisor, in `ps` or above what it printed:
+//!   `--memory size=4G,hugepages=on,hugepage_size=2M` (docs/memory.md)
 //!
 //! Not parsed: memory zones, hot-plugged memory, percentages of Incus.
 
@@ -24,7 +24,8 @@ const WANTS: &[Want] = &[
     Want::command("virsh-dominfo*", &[], &["sos_commands/virsh/virsh_-r_dominfo_*"]),
     Want::command("ps", &["ps", "auxww"], &["ps", "sos_commands/process/ps_*"]),
     Want::output("ps-*"),
-    Want::output("cloud-hypervisor-cmdline*"),
+    Want::output("cloud-hypervisor*"),
+    Want::output("stderr*"),
 ];
 
 const fn guest(
@@ -76,8 +77,11 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
         .find_map(|prefix| stem.strip_prefix(prefix))
         .unwrap_or(stem);
     let mut writer = Writer { piece, guest: name.to_owned(), out };
-    if stem.starts_with("ps") || stem.starts_with("cloud-hypervisor") {
+    if stem.starts_with("ps") {
         processes(&text, &mut writer);
+    } else if stem.starts_with("cloud-hypervisor") || stem.starts_with("stderr") {
+        // What was typed, perhaps over several lines; nobody knows whether it runs.
+        processes(&text.replace("\\\n", " "), &mut writer);
     } else if stem.starts_with("virsh-dominfo") {
         dominfo(&text, &mut writer);
     } else if stem.starts_with("incus") || stem.starts_with("lxc") {
@@ -160,7 +164,8 @@ fn processes(text: &str, writer: &mut Writer<'_, '_>) {
         let words = shell::plain_words(line);
         let is_program = |w: &String| w.rsplit('/').next() == Some("cloud-hypervisor");
         let Some(at) = words.iter().position(is_program) else { continue };
-        let pid = words[..at].iter().find(|w| w.parse::<u32>().is_ok());
+        let is_list = writer.piece.file_name().starts_with("ps");
+        let pid = words[..at].iter().find(|w| is_list && w.parse::<u32>().is_ok());
         if words[..at].iter().any(|w| w.ends_with("grep")) {
             continue;
         }
@@ -259,6 +264,16 @@ mod tests {
                 "guest.hugepages 77 true",
                 "guest.hugepage_kib 77 2048",
             ]
+        );
+    }
+
+    #[test]
+    fn cloud_hypervisor_as_it_was_typed() {
+        let text =
+            "$ sudo cloud-hypervisor \\\n  --kernel k \\\n  --memory size=1G,hugepages=on\nError\n";
+        assert_eq!(
+            of("commands/cloud-hypervisor.txt", text),
+            ["guest.memory_kib cloud-hypervisor 1048576", "guest.hugepages cloud-hypervisor true"]
         );
     }
 

@@ -30,7 +30,6 @@ pub mod host;
 pub mod hostdev;
 pub mod hugepages;
 pub mod iommu;
-pub mod iommu_fault;
 pub mod kernel;
 pub mod kernel_trust;
 pub mod kvm;
@@ -169,7 +168,7 @@ pub const RECORDS: &[RecordParser] = &[
     audit::SELINUX,
     audit::BOOT,
     iommu::BOOT,
-    iommu_fault::FAULT,
+    iommu::FAULT,
     microcode::kernel_log::MICROCODE,
     oom::OOM,
     oom::GUEST_RAM,

@@ -246,21 +246,19 @@ fn listed(message: &str) -> Option<Record> {
 }
 
 fn guest_ram(message: &str) -> Option<Record> {
-    let step = if message.contains("unable to map backing store for")
-        || message.contains("file_ram_alloc: can't mmap RAM pages")
-    {
-        "map"
-    } else if message.contains("Insufficient free host memory pages available")
-        || message.contains("preallocating memory failed")
-    {
-        "prealloc"
-    } else {
-        "anonymous"
-    };
+    const STEPS: &[(&str, &str)] = &[
+        ("unable to map backing store for", "map"),
+        ("file_ram_alloc: can't mmap ram pages", "map"),
+        ("insufficient free host memory pages available", "prealloc"),
+        ("preallocating memory failed", "prealloc"),
+        ("cannot set up guest memory", "anonymous"),
+        ("failed to allocate memory: cannot allocate memory", "anonymous"),
+    ];
     let lower = message.to_ascii_lowercase();
+    let (_, step) = STEPS.iter().find(|(words, _)| lower.contains(words))?;
     let mut fields = Fields::new();
     set(&mut fields, "step", step);
-    let out_of_memory = step == "prealloc"
+    let out_of_memory = *step == "prealloc"
         || lower.contains("cannot allocate memory")
         || lower.contains("no space left")
         || lower.contains("bad address");

@@ -124,12 +124,12 @@ fn inhibit(row: &str) -> Option<Vec<String>> {
         .and_then(|hex| u64::from_str_radix(hex, 16).ok())
         .or_else(|| mask.parse().ok())?;
     // Newer kernels print the names behind the mask: `inhibits=0x300 IRQWIN|PIT_REINJ`.
-    let named = rest.rsplit_once(mask).map_or("", |(_, names)| names.trim());
+    let behind = rest.rsplit_once(mask).map_or("", |(_, names)| names.trim());
     let is_name = |w: &&str| {
         !w.is_empty()
             && w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
     };
-    let names: Vec<&str> = named.split('|').map(str::trim).filter(is_name).collect();
+    let names: Vec<&str> = behind.split('|').map(str::trim).filter(is_name).collect();
     if !names.is_empty() && !names.iter().all(|n| n.parse::<u64>().is_ok()) {
         return Some(names.iter().map(|n| n.to_ascii_lowercase()).collect());
     }

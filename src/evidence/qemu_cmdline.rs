@@ -350,20 +350,22 @@ fn memory(argument: &str) -> Option<i64> {
     }
 }
 
-/// `-smp`: `4`, `cpus=4,maxcpus=8`, or only a topology.
+/// `-smp`: `4`, `cpus=4,maxcpus=8`, or only a topology, of which QEMU takes the product
+/// (hw/core/machine-smp.c). Without any it takes `maxcpus`.
 fn smp(argument: &str) -> Option<i64> {
+    const LEVELS: [&str; 8] =
+        ["drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads"];
     let value = |key: &str| {
         let mut parts = argument.split(',');
         parts.find_map(|p| p.strip_prefix(key)?.strip_prefix('=')?.parse::<i64>().ok())
     };
     let plain = argument.split(',').next().and_then(|first| first.parse().ok());
-    plain.or_else(|| value("cpus")).or_else(|| {
-        let product = ["sockets", "dies", "cores", "threads"]
-            .iter()
-            .filter_map(|k| value(k))
-            .try_fold(1_i64, i64::checked_mul)?;
-        (argument.contains("cores=") || argument.contains("sockets=")).then_some(product)
-    })
+    let product = || {
+        let levels: Vec<i64> = LEVELS.iter().filter_map(|level| value(level)).collect();
+        let product = levels.iter().try_fold(1_i64, |all, n| all.checked_mul(*n))?;
+        (!levels.is_empty()).then_some(product)
+    };
+    plain.or_else(|| value("cpus")).or_else(product).or_else(|| value("maxcpus"))
 }
 
 #[cfg(test)]
@@ -500,6 +502,21 @@ mod tests {
         has(&run("commands/qemu-cmdline.txt", &line(&smbios)), "qemu.uuid", "a", uuid);
         let facts = run("commands/qemu-cmdline.txt", &line("-device e1000,netdev=n"));
         assert!(!facts.iter().any(|f| f.0 == "qemu.macs" || f.0 == "qemu.uuid"), "{facts:?}");
+    }
+
+    #[test]
+    fn vcpus_in_all_their_spellings() {
+        for (argument, vcpus) in [
+            ("8", Some(8)),
+            ("8,sockets=2,cores=2,threads=2,maxcpus=16", Some(8)),
+            ("cpus=3,maxcpus=16", Some(3)),
+            ("sockets=2,dies=1,clusters=2,cores=4,threads=2", Some(32)),
+            ("threads=2", Some(2)),
+            ("maxcpus=6", Some(6)),
+            ("many", None),
+        ] {
+            assert_eq!(smp(argument), vcpus, "{argument}");
+        }
     }
 
     #[test]

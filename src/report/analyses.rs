@@ -17,7 +17,7 @@ pub struct Analyses {
     /// What happened around a failure, in all layers.
     pub timeline: Vec<timeline::TimelineEntry>,
     /// IOMMU groups with devices that guests are given, or want.
-    pub iommu: Vec<iommu::Group>,
+    pub iommu: Vec<iommu::IommuGroup>,
     /// Microcode of the hosts whose processor is known.
     pub microcode: Vec<microcode::Microcode>,
     /// Failed VM entries, decoded.

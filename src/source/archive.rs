@@ -94,7 +94,9 @@ impl<'d, 'a> Pass<'d, 'a> {
 
     /// Takes every member once.
     pub(super) fn member(&mut self, member: Member, reader: &mut dyn Read) -> Go {
-        let Some(found) = self.scope.inside(&member.path).map(str::to_owned) else { return Go::On };
+        let around = matches!(member.kind, MemberKind::Broken(_)) && self.scope.is_in(&member.path);
+        let inside = self.scope.inside(&member.path).or(around.then_some(&member.path));
+        let Some(found) = inside.map(str::to_owned) else { return Go::On };
         if let Some(root) = stranger(&found).filter(|_| !self.layout.holds(&found)) {
             if !self.strangers.contains(root) {
                 self.strangers.insert(root.to_owned());

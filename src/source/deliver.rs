@@ -1,7 +1,8 @@
 //! Delivery: a file of the input on its way to the sink, whatever the input is.
 //!
-//! Here a compressed log is decompressed, UTF-16 becomes UTF-8 (PowerShell's `>` writes it), binary
-//! data is told from text, and limits are kept.
+//! Here a compressed log is decompressed, UTF-16 becomes UTF-8 (PowerShell's `>` writes it with a
+//! byte order mark, `wsl.exe` without), sections of a text are cut out, binary data is told from
+//! text, and limits are kept.
 
 use std::collections::HashSet;
 use std::io::{self, Cursor, Read};
@@ -296,8 +297,8 @@ impl Read for Guard<'_> {
     }
 }
 
-/// UTF-16 with a byte order mark, as UTF-8.
-struct Utf16<'r> {
+/// UTF-16 as UTF-8.
+pub(super) struct Utf16<'r> {
     inner: &'r mut dyn Read,
     big_endian: bool,
     /// Input that is not decoded yet: half a unit, or the first of a surrogate pair.
@@ -307,13 +308,22 @@ struct Utf16<'r> {
 
 impl<'r> Utf16<'r> {
     /// Whether text that begins so is big-endian UTF-16; `None` where it is no UTF-16.
-    fn order(head: &[u8]) -> Option<bool> {
+    pub(super) fn order(head: &[u8]) -> Option<bool> {
         match head {
             // FF FE 00 00 would be UTF-32.
             [0xff, 0xfe, a, b, ..] if (*a, *b) != (0, 0) => Some(false),
             [0xfe, 0xff, ..] => Some(true),
-            _ => None,
+            _ => Self::bare(head).then_some(false),
         }
+    }
+
+    /// Whether it begins like little-endian text of ASCII characters without a mark.
+    fn bare(head: &[u8]) -> bool {
+        let pairs = head.as_chunks::<2>().0;
+        let text = |[low, high]: &[u8; 2]| {
+            *high == 0 && (low.is_ascii_graphic() || low.is_ascii_whitespace())
+        };
+        pairs.len() >= 4 && pairs.iter().take(16).all(text)
     }
 
     fn new(inner: &'r mut dyn Read, big_endian: bool) -> Self {
@@ -380,5 +390,7 @@ mod tests {
             assert_eq!(out, text);
         }
         assert_eq!(Utf16::order(b"\xff\xfe\0\0"), None);
+        assert_eq!(Utf16::order(b"W\0S\0L\0 \0v\0"), Some(false));
+        assert_eq!(Utf16::order(b"W\0\x01\0\0\0\0\0"), None);
     }
 }

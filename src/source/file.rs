@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::codec::{Codec, without_suffix};
-use super::deliver::Delivery;
+use super::deliver::{Delivery, Utf16};
 use super::layout::{Layout, Role};
 use super::limits::Limits;
 use super::manifest::Manifest;
@@ -86,8 +86,7 @@ pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     if let Some((_, what)) = KINDS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(what);
     }
-    let utf16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
-    (head.contains(&0) && !utf16 && !is_capture(head))
+    (head.contains(&0) && Utf16::order(head).is_none() && !is_capture(head))
         .then_some("binary data; a directory, a tar archive, a text log or a capture is expected")
 }
 

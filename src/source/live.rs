@@ -42,6 +42,8 @@ const STDERR: &str = "commands/stderr.txt";
 const THREADS: usize = 8;
 /// How the paths of second samples end: their commands run when all others have answered.
 const SECOND_SAMPLE: &str = ".2.txt";
+/// Least time from the first commands to the second samples.
+const SAMPLE_GAP: Duration = Duration::from_secs(1);
 
 /// How to collect.
 #[derive(Debug, Clone)]
@@ -318,11 +320,13 @@ fn run_all(wants: &[Want], options: &LiveOptions, progress: &(dyn Fn(&str) + Syn
     if let Some(why) = why {
         return jobs.iter().map(|j| Item::missing(&j.path, &j.line(), why)).collect();
     }
-    let until = Instant::now() + options.deadline;
+    let started = Instant::now();
+    let until = started + options.deadline;
     // A counter's second sample is worth something only some time after its first.
     let (later, jobs): (Vec<Job>, Vec<Job>) =
         jobs.into_iter().partition(|j| j.path.ends_with(SECOND_SAMPLE));
     let mut items = run_jobs(&jobs, options, until, progress);
+    std::thread::sleep(SAMPLE_GAP.saturating_sub(started.elapsed()));
     items.extend(run_jobs(&later, options, until, progress));
     let domains = domains(wants, options, until, &mut items);
     items.extend(run_jobs(&domains, options, until, progress));

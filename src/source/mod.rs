@@ -2,7 +2,8 @@
 //!
 //! A source is a visitor, not a file system: a `tar.xz` can only be read forward, so it is asked
 //! once, with the union of all wants ([`Wanted`]), and calls back for each hit ([`Sink`]). Nothing
-//! is ever unpacked to disk. What an input is is decided by its content, never by its name.
+//! is unpacked to disk; what comes only once and is read twice is kept in a file without a name.
+//! What an input is is decided by its content, never by its name.
 //!
 //! | input | read by |
 //! |---|---|

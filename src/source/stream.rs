@@ -323,6 +323,8 @@ impl Read for Metered<'_> {
             .budget
             .get()
             .map_or(buf.len(), |b| usize::try_from(b).unwrap_or(usize::MAX).min(buf.len()));
+        // Many small streams share a limit: none may run far over it with one read.
+        let most = if self.meter.shared.is_some() { most.min(CHUNK / 4) } else { most };
         let buf = buf.get_mut(..most).unwrap_or_default();
         let mut read = self.ahead.read(buf)?;
         if read == 0 {

@@ -18,6 +18,8 @@ use crate::model::Layer;
 
 /// Folders between the top and the machine's root, at most.
 const DEEPEST: usize = 2;
+/// Files that KubeVirt's must-gather keeps of a node, in a folder `nodes/NODE`.
+const OF_NODE: &[&str] = &["dmesg", "proc_cmdline", "lspci", "dev_vfio"];
 /// Of [`TELLING`], what logs alone have too.
 const WEAK: &[&str] = &["var", "usr"];
 
@@ -80,6 +82,13 @@ impl Survey {
                 start = start.max(prefix.len());
             }
             None => self.others = true,
+        }
+        let node =
+            node_of(path.get(start..).unwrap_or_default()).and_then(|end| path.get(..start + end));
+        if let Some(root) = node {
+            // Of a cluster the other nodes are asked for.
+            self.roots.insert(root.to_owned(), Root { strong: true, sectioned: false });
+            return Go::On;
         }
         let Some((root, what)) = self.root_of(path, start) else { return Go::On };
         let known = self.roots.entry(root.to_owned()).or_default();
@@ -176,6 +185,14 @@ pub(super) fn root_of(path: &str, start: usize, deepest: usize) -> Option<(&str,
     None
 }
 
+/// The length of the path to the folder of a cluster's node, with its `/`.
+fn node_of(path: &str) -> Option<usize> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let (above, node) = folder.rsplit_once('/').unwrap_or(("", folder));
+    let nodes = above.rsplit('/').next() == Some("nodes");
+    (nodes && !node.is_empty() && OF_NODE.contains(&name)).then_some(folder.len() + 1)
+}
+
 /// The root of another machine's tree, if a path that is in none of ours tells of one.
 pub(super) fn stranger(path: &str) -> Option<&str> {
     let start = boundary(path);
@@ -234,6 +251,13 @@ mod tests {
         assert_eq!(two, expected);
         let logs = units(&["s/etc/x", "s/x/etc/y", "more.tgz/var/log/messages"]);
         assert_eq!(logs, [unit(None, "", &["more.tgz/", "s/"])]);
+        let cluster = units(&["m/i/nodes/a/dmesg", "m/i/nodes/b/lspci", "m/i/namespaces/x"]);
+        let expected = [
+            unit(None, "m/i/nodes/a/", &[""]),
+            unit(None, "m/i/nodes/b/", &[""]),
+            unit(None, "", &[]),
+        ];
+        assert_eq!(cluster, expected);
         assert_eq!(units(&["b/var/log/x", "etc/x"]), [unit(None, "", &[""])]);
     }
 

@@ -20,6 +20,7 @@ use crate::model::{GapReason, Want};
 
 mod links;
 mod live;
+mod nested;
 
 /// Keeps everything.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 # repository with NESTDOCTOR=path, or nestdoctor in PATH. Exit status 0: the lists are the same.
 set -eu
 tool=${NESTDOCTOR:-nestdoctor}
+case $tool in */*) tool=$(cd "$(dirname "$tool")" && pwd)/$(basename "$tool") ;; esac
 work=${1:-$(mktemp -d)}
 mkdir -p "$work/lists/partial" "$work/archives/partial" "$work/root"
 cd "$work"
@@ -29,8 +30,7 @@ fields() { grep -o 'sig 0x.*' | sort -u; }
 with_size() { fields | grep size || true; }
 without_size() { fields | grep -v size | sort -u || true; }
 ./root/usr/sbin/iucode_tool -L $firmware/intel-ucode 2> /dev/null > theirs.txt
-"$OLDPWD/$tool" microcode --list $firmware/intel-ucode > ours.txt 2> /dev/null ||
-    "$tool" microcode --list $firmware/intel-ucode > ours.txt
+"$tool" microcode --list $firmware/intel-ucode > ours.txt
 with_size < theirs.txt > theirs.main
 with_size < ours.txt > ours.main
 diff theirs.main ours.main
@@ -42,8 +42,7 @@ diff theirs.further ours.further
 echo "Intel: $(wc -l < ours.main) updates and $(wc -l < ours.further) further signatures agree"
 
 # AMD: the headers, read by a few lines of another language.
-"$OLDPWD/$tool" microcode --list $firmware/amd-ucode > amd.txt 2> /dev/null ||
-    "$tool" microcode --list $firmware/amd-ucode > amd.txt
+"$tool" microcode --list $firmware/amd-ucode > amd.txt
 python3 - $firmware/amd-ucode/*.bin > theirs.amd <<'PYTHON'
 import struct, sys
 for name in sys.argv[1:]:

@@ -18,7 +18,7 @@ mod rates;
 
 use super::cpu::number;
 use super::{Analyzer, Run, derived, derived_of};
-use crate::model::{Fact, FactDef, Host, Kind, Origin, Value};
+use crate::model::{Fact, FactDef, Host, Kind, Value};
 use rates::{Basis, Rates};
 
 /// VM exits.
@@ -144,29 +144,42 @@ fn storm(rates: &Rates<'_>, vcpus: i64, l2: Option<bool>) -> Option<(&'static st
         .then(|| ("rate", format!("{at_least}{exits} VM exits per second, and nothing enters L2")))
 }
 
-/// What perf saw. Its table has no time it covers, but that of a vCPU's exits: a vCPU that hardly
-/// does anything but halt, and sleeps a few microseconds each time, is in a storm.
+/// What perf saw. Its table does not say how long it looked. But a vCPU that hardly does anything
+/// but halt, and sleeps a few microseconds each time, is in a storm; and so is one that exits for
+/// emulated devices tens of thousands of times while somebody looks.
 fn perf(host: &Host) -> Vec<Fact> {
     const SHORT_NS: i64 = 60_000;
-    let of = |name: &str| host.facts.of(name, "hlt").and_then(number);
-    let (Some(samples), Some(share), Some(mean)) =
-        (of("perfkvm.samples"), of("perfkvm.share"), of("perfkvm.mean_ns"))
-    else {
-        return Vec::new();
-    };
-    if samples < 2_000 || share < 800 || mean > SHORT_NS {
-        return Vec::new();
-    }
-    let Some(fact) = host.facts.of("perfkvm.samples", "hlt") else { return Vec::new() };
-    let origin: &Origin = &fact.origin;
+    // Kind, its reasons, least samples, least share, longest mean.
+    let kinds = [
+        ("hlt", "HLT", vec!["hlt", "wfx"], 2_000, 800, SHORT_NS),
+        ("io", "port I/O", vec!["io_instruction", "io", "ioio"], 50_000, 600, i64::MAX),
+        ("mmio", "emulated MMIO", vec!["ept_misconfig", "dabt_low"], 50_000, 600, i64::MAX),
+    ];
+    let storm = kinds.into_iter().find_map(|(kind, what, reasons, least, part, longest)| {
+        reasons.into_iter().find_map(|reason| {
+            let fact = host.facts.of("perfkvm.samples", reason)?;
+            let share = number(host.facts.of("perfkvm.share", reason)?)?;
+            let mean = number(host.facts.of("perfkvm.mean_ns", reason)?)?;
+            let samples = number(fact)?;
+            (samples >= least && share >= part && mean <= longest).then_some((
+                kind,
+                what,
+                samples,
+                share,
+                mean,
+                &fact.origin,
+            ))
+        })
+    });
+    let Some((kind, what, samples, share, mean, origin)) = storm else { return Vec::new() };
     let text = format!(
-        "{}.{} % of the exits are HLT, after each the vCPU slept {} us on average",
+        "{}.{} % of the exits that perf saw are {what}, {samples} times, with {} us to the next entry",
         share / 10,
         share % 10,
         mean / 1000
     );
     vec![
-        derived("exits.storm", Value::text("hlt"), origin),
+        derived("exits.storm", Value::text(kind), origin),
         derived("exits.storm_text", Value::text(text), origin),
     ]
 }
@@ -220,5 +233,11 @@ mod tests {
         assert_eq!(table(30_000, 990, 29_000).as_deref(), Some("hlt"));
         assert_eq!(table(106, 180, 21_370_000), None);
         assert_eq!(table(30_000, 990, 2_000_000), None);
+        let io = [
+            ("perfkvm.samples", "io_instruction", Value::Int(210_000)),
+            ("perfkvm.share", "io_instruction", Value::Int(905)),
+            ("perfkvm.mean_ns", "io_instruction", Value::Int(11_000)),
+        ];
+        assert_eq!(storm_of(&io).as_deref(), Some("io"));
     }
 }

@@ -141,14 +141,15 @@ fn sampled(host: &Host) -> Table<'_> {
         facts.filter_map(|f| Some((f.instance.as_deref()?, f))).collect()
     };
     let (before, after) = (of(first), of(last));
-    // A value that did not change is kept once only, with the sample that was read first.
-    let unchanged = |counter: &str| after.get(counter).or_else(|| before.get(counter)).copied();
-    before
-        .iter()
-        .filter_map(|(counter, fact)| {
-            let now = unchanged(counter)?;
-            let delta = number(now)?.checked_sub(number(fact)?).filter(|d| *d >= 0)?;
-            Some((*counter, (delta.saturating_mul(1000) / elapsed, &now.origin)))
+    let counters: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    counters
+        .into_iter()
+        .filter_map(|counter| {
+            // A value that did not change is kept once only, with the sample that was read first.
+            let then = before.get(counter).or_else(|| after.get(counter))?;
+            let now = after.get(counter).unwrap_or(then);
+            let delta = number(now)?.checked_sub(number(then)?).filter(|d| *d >= 0)?;
+            Some((counter, (delta.saturating_mul(1000) / elapsed, &now.origin)))
         })
         .collect()
 }
@@ -168,7 +169,16 @@ impl Rates<'_> {
         let known = match &self.vm {
             Some(vm) => ["kvmcount.vcpus", "domstats.vcpus"]
                 .iter()
-                .find_map(|name| number(host.facts.of(name, vm)?)),
+                .find_map(|name| number(host.facts.of(name, vm)?))
+                .or_else(|| {
+                    let vcpu = format!("{vm}/vcpu");
+                    let all = host.facts.all("kvmcount.total").iter();
+                    let vcpus: BTreeSet<&str> = all
+                        .filter_map(|f| f.instance.as_deref())
+                        .filter(|i| i.starts_with(&vcpu))
+                        .collect();
+                    i64::try_from(vcpus.len()).ok()
+                }),
             None => host.facts.int("guests.vcpus"),
         };
         known.filter(|n| *n > 0)
@@ -181,7 +191,14 @@ impl Rates<'_> {
             let of_vm = self.vm.as_deref().is_none_or(|vm| split(counter).0 == Some(vm));
             of_vm && counter.ends_with("guest_mode") && f.value != Value::Int(0)
         });
-        if in_l2 { Some(true) } else { self.l2.map(|rate| rate > 0) }
+        if in_l2 {
+            return Some(true);
+        }
+        // Of tracepoints kvm_stat lists those that were hit: kvm_entry without any of nesting.
+        let traced = self.vm.is_none() && host.facts.of("kvmcount.rate", "kvm_entry").is_some();
+        let grows = self.l2.map(|rate| rate > 0).or(traced.then_some(false));
+        // Where nesting is off nothing can enter L2.
+        grows.or_else(|| (host.facts.bool("kvm.nested") == Some(false)).then_some(false))
     }
 }
 
@@ -201,7 +218,9 @@ mod tests {
 
     fn host(facts: Vec<Fact>) -> Host {
         let mut host = Host::new("h", Layer::L0, "input");
-        facts.into_iter().for_each(|f| host.facts.add(f));
+        for fact in facts {
+            host.facts.add(fact);
+        }
         host
     }
 
@@ -215,7 +234,7 @@ mod tests {
             fact("kvmcount.total", "exits", two, 41_000),
             fact("kvmcount.total", "7-11/exits", one, 1_000),
             fact("kvmcount.total", "7-11/exits", two, 31_000),
-            fact("kvmcount.total", "7-11/nested_run", one, 500),
+            fact("kvmcount.total", "7-11/nested_run", two, 500),
         ]);
         let all = all(&host);
         assert_eq!(all[0].exits, Some(20_000));

@@ -39,12 +39,6 @@ fn of(host: &Host, guest: &str) -> Vec<Fact> {
         let wide = Value::Bool(width.is_some_and(|(bits, _)| bits >= 48));
         facts.push(derived_of("viommu.asks_48_bits", guest, wide, origin));
     }
-    if let (Some((bits, origin)), Some(host_bits)) =
-        (int("viommu.aw_bits"), host.facts.int("iommu.host_width"))
-    {
-        let wider = Value::Bool(bits > host_bits);
-        facts.push(derived_of("viommu.wider_than_host", guest, wider, origin));
-    }
     if let (Some((limit, origin)), Some((ram, _)), true) =
         (int("domain.hard_limit_kib"), int("domain.memory_kib"), assigned.is_some())
     {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::guests::Guest;
 use super::{derived, percent};
-use crate::model::{Event, Fact, Host, Value};
+use crate::model::{Event, Fact, Host, Origin, Value};
 
 pub(super) fn facts(host: &Host, guests: &[Guest]) -> Vec<Fact> {
     let events = host.events.of("oom");
@@ -74,22 +74,45 @@ pub(super) fn is_group_of(group: &str, guest: &str) -> bool {
     })
 }
 
+/// Running guests with the largest VMM that was killed, against the memory for guests.
+pub(super) fn guests_percent(
+    host: &Host,
+    capacity: Option<(i64, Origin)>,
+    facts: &[Fact],
+) -> Option<Fact> {
+    let killed = host.events.of("oom").iter().filter(|e| {
+        field(e, "vmm") == Some("yes")
+            && field(e, "step") == Some("killed")
+            && field(e, "scope") != Some("memcg")
+    });
+    let (kib, event) = killed.filter_map(|e| Some((held(e)?, e))).max_by_key(|(kib, _)| *kib)?;
+    let running = facts.iter().find(|f| f.name == "guests.running_ram_kib");
+    // Without a list of what runs beside it the sum would say too little.
+    let Value::Int(running) = running?.value else { return None };
+    let percent = percent(running.saturating_add(kib), capacity?.0)?;
+    Some(derived("oom.guests_percent", Value::Int(percent), &event.origin))
+}
+
+/// Resident memory of a task that was killed or listed, KiB; guest RAM of a memfd is shared.
+fn held(event: &Event) -> Option<i64> {
+    let size = |name| field(event, name).and_then(|s| s.parse::<i64>().ok());
+    Some(size("anon_rss_kib")?.saturating_add(size("shmem_rss_kib").unwrap_or_default()))
+}
+
 /// How much of the memory VMMs held when the killer listed the tasks, each at its largest.
 fn vmm_share(host: &Host, events: &[Event]) -> Option<Fact> {
-    let mut held: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut largest: BTreeMap<&str, i64> = BTreeMap::new();
     let mut origin = None;
     let sized = events.iter().filter(|e| {
         field(e, "vmm") == Some("yes") && matches!(field(e, "step"), Some("task" | "killed"))
     });
     for event in sized {
-        let size = |name| field(event, name).and_then(|s| s.parse::<i64>().ok());
-        let (Some(pid), Some(anon)) = (field(event, "pid"), size("anon_rss_kib")) else { continue };
-        let kib = anon.saturating_add(size("shmem_rss_kib").unwrap_or_default());
-        let largest = held.entry(pid).or_default();
-        *largest = kib.max(*largest);
+        let (Some(pid), Some(kib)) = (field(event, "pid"), held(event)) else { continue };
+        let most = largest.entry(pid).or_default();
+        *most = kib.max(*most);
         origin.get_or_insert(&event.origin);
     }
-    let sum = held.values().fold(0_i64, |sum, kib| sum.saturating_add(*kib));
+    let sum = largest.values().fold(0_i64, |sum, kib| sum.saturating_add(*kib));
     let percent = percent(sum, host.facts.int("memory.total_kib")?)?;
     Some(derived("oom.vmm_percent", Value::Int(percent), origin?))
 }

@@ -25,6 +25,15 @@ pub(super) fn facts(host: &Host, guests: &[Guest]) -> Vec<Fact> {
         let Some(size) = guest.page_kib.or(default).filter(|s| *s > 0) else { continue };
         facts.extend(of_guest(host, guest, size));
     }
+    for (of_guest, any) in [
+        ("hugepages.short", "hugepages.any_short"),
+        ("hugepages.node_short", "hugepages.any_node_short"),
+    ] {
+        let deciding = facts.iter().find(|f| f.name == of_guest && f.value == Value::Bool(true));
+        let known = deciding.or(facts.iter().find(|f| f.name == "hugepages.none"));
+        let fact = known.map(|f| derived(any, Value::Bool(deciding.is_some()), &f.origin));
+        facts.extend(fact);
+    }
     facts
 }
 
@@ -101,11 +110,11 @@ fn pool(host: &Host, size: i64) -> Option<Pool> {
     let of = |name| host.facts.of(name, &key);
     if let Some(free) = of("hugepages.free") {
         let reserved = int(of("hugepages.reserved")).unwrap_or_default();
-        let room = int(of("hugepages.overcommit")).unwrap_or_default();
+        let allowed = int(of("hugepages.overcommit")).unwrap_or_default();
         let surplus = int(of("hugepages.surplus")).unwrap_or_default();
         let available = int(Some(free))?
             .saturating_sub(reserved)
-            .saturating_add(room.saturating_sub(surplus).max(0));
+            .saturating_add(allowed.saturating_sub(surplus).max(0));
         return Some(Pool { available, origin: free.origin.clone() });
     }
     if host.facts.int("memory.hugepage_size_kib") == Some(size) {
@@ -142,17 +151,17 @@ fn on_nodes(host: &Host, list: &str, size: i64) -> Option<(i64, Origin)> {
     Some((sum, place?))
 }
 
-/// `0-1,3` as numbers; at most as many as Linux has nodes.
+/// `0-1,3` as numbers; no more of them than Linux has nodes.
 fn numbers(list: &str) -> Option<Vec<u32>> {
-    const MOST: u32 = 1024;
-    let mut all = Vec::new();
-    for part in list.split(',').map(str::trim) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if last >= MOST {
+    const MOST: usize = 1024;
+    let mut all: Vec<u32> = Vec::new();
+    for part in list.split(',') {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to): (u32, u32) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+        all.extend((from..=to).take(MOST + 1));
+        if all.len() > MOST {
             return None;
         }
-        all.extend(first..=last);
     }
     Some(all)
 }

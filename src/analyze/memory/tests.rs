@@ -203,6 +203,45 @@ fn another_programs_limit_is_not_a_guests() {
 }
 
 #[test]
+fn a_killed_guest_counts_beside_those_that_run() {
+    let killed = [
+        ("step", "killed"),
+        ("scope", "global"),
+        ("vmm", "yes"),
+        ("pid", "7"),
+        ("anon_rss_kib", "20971520"),
+        ("shmem_rss_kib", "10485760"),
+    ];
+    let mut facts = vec![("memory.total_kib", "", Value::Int(60 * GIB))];
+    let alone = host(&facts, &[("oom", &killed)]);
+    assert_eq!(alone.facts.int("oom.guests_percent"), None);
+    facts.push(("qemu.memory_mib", "a", Value::Int(36 * 1024)));
+    facts.push(("qemu.running", "a", Value::Bool(true)));
+    let beside = host(&facts, &[("oom", &killed)]);
+    assert_eq!(beside.facts.int("oom.guests_percent"), Some(110));
+}
+
+#[test]
+fn the_tightest_limit_around_a_guest() {
+    let host = host(
+        &[
+            ("domain.memory_kib", "web", Value::Int(4 * GIB)),
+            (
+                "cgroup.memory_max_kib",
+                "/machine.slice/machine-qemu\\x2d4\\x2dweb.scope",
+                Value::Int(5 * GIB),
+            ),
+            ("cgroup.memory_max_kib", "/system.slice/a.service", Value::Int(GIB)),
+            ("cgroup.memory_max_kib", "/kubepods/pod1", Value::Int(4 * GIB)),
+            ("cgroup.oom_kills", "/kubepods/pod1", Value::Int(3)),
+        ],
+        &[],
+    );
+    assert_eq!(host.facts.int("cgroup.tightest_percent"), Some(100));
+    assert_eq!(of(&host, "cgroup.guest_oom_kills", "web"), Some(Value::Int(3)));
+}
+
+#[test]
 fn pressure_needs_both_memory_and_swap() {
     let pressed = |available, swap_free| {
         host(

@@ -54,6 +54,13 @@ const FACTS: &[FactDef] = &[
         "A port that is larger than the uplink of its bridge, in words",
     ),
     FactDef {
+        name: "bridge.misfits",
+        kind: Kind::Bool,
+        per: "",
+        doc: "Whether any bridge has a port that is larger than its uplink",
+        command: "ip -d link",
+    },
+    FactDef {
         name: "ovs.small_port_mtu",
         kind: Kind::Int,
         per: "link",
@@ -75,6 +82,11 @@ fn run(host: &Host) -> Vec<Fact> {
         switched(host, bridge, &mut facts);
     }
     too_big(host, &mut facts);
+    let decided = facts.iter().find(|f| f.name == "bridge.misfit").or(host.facts.first("link.mtu"));
+    if let Some(origin) = decided.map(|f| f.origin.clone()) {
+        let any = facts.iter().any(|f| f.name == "bridge.misfit");
+        facts.push(derived("bridge.misfits", Value::Bool(any), &origin));
+    }
     facts
 }
 
@@ -189,6 +201,7 @@ mod tests {
             ("link.mtu", "eno1", Value::Int(1500)),
             ("link.master", "eno1", Value::text("bond0")),
         ]));
-        assert!(facts.is_empty());
+        assert_eq!(facts.len(), 1);
+        assert_eq!(of(&facts, "bridge.misfits", ""), Some("false".into()));
     }
 }

@@ -16,6 +16,12 @@ const FACTS: &[FactDef] = &[
         "tunnel packets to this machine whose outer UDP checksum is wrong",
         "tcpdump -vvneni LINK udp port 4789 or udp port 8472",
     ),
+    FactDef::new(
+        "path.too_large",
+        Kind::Bool,
+        "whether pings or a capture show packets that are too large for their path",
+        "ping -M do -s SIZE TARGET",
+    ),
     FactDef {
         name: "ping.black_hole",
         kind: Kind::Bool,
@@ -44,7 +50,19 @@ fn run(host: &Host) -> Vec<Fact> {
             facts.push(derived_of("ping.black_hole", target, hole, &lost.origin));
         }
     }
+    facts.extend(too_large(host, &facts));
     facts
+}
+
+/// Yes by any sign of it; no where a ping was answered and there is none.
+fn too_large(host: &Host, facts: &[Fact]) -> Option<Fact> {
+    let hole = facts.iter().find(|f| f.name == "ping.black_hole" && f.value == Value::Bool(true));
+    let told = host.facts.first("capture.need_frag_mtu").or(host.facts.first("ping.reported_mtu"));
+    if let Some(sign) = hole.or(told) {
+        return Some(derived("path.too_large", Value::Bool(true), &sign.origin));
+    }
+    let answered = host.facts.first("ping.passed")?;
+    Some(derived("path.too_large", Value::Bool(false), &answered.origin))
 }
 
 /// tcpdump prints names where it may: this machine's own, or one that its kernel printed.
@@ -72,5 +90,18 @@ mod tests {
         };
         assert_eq!(of(&at("192.0.2.7/24"), "capture.received_bad_checksums", ""), Some("3".into()));
         assert!(at("192.0.2.8/24").is_empty());
+    }
+
+    #[test]
+    fn sizes_that_vanish() {
+        let with = |lost| {
+            let mut facts = vec![("ping.passed", "192.0.2.9", Value::Int(1400))];
+            facts.extend(lost);
+            run(&host(&facts))
+        };
+        let hole = with(Some(("ping.lost", "192.0.2.9", Value::Int(1450))));
+        assert_eq!(of(&hole, "ping.black_hole", "192.0.2.9"), Some("true".into()));
+        assert_eq!(of(&hole, "path.too_large", ""), Some("true".into()));
+        assert_eq!(of(&with(None), "path.too_large", ""), Some("false".into()));
     }
 }

@@ -26,6 +26,13 @@ const FACTS: &[FactDef] = &[
         command: "virsh dumpxml NAME; ip link; Get-VMNetworkAdapter; openstack port show PORT",
     },
     FactDef {
+        name: "filter.drops",
+        kind: Kind::Bool,
+        per: "",
+        doc: "Whether the layer below drops frames with other MAC addresses, where it was described",
+        command: "virsh dumpxml NAME; ip link; Get-VMNetworkAdapter; openstack port show PORT",
+    },
+    FactDef {
         name: "filter.bridged_link",
         kind: Kind::Text,
         per: "",
@@ -48,7 +55,13 @@ fn run(stack: &Stack) -> Vec<(usize, Fact)> {
             let said = Value::text(link);
             facts.push((index, derived("filter.bridged_link", said, &origin)));
         }
-        for (link, what, origin) in filters_below(stack, index) {
+        let below = filters_below(stack, index);
+        if let Some((_, _, origin)) = below.first() {
+            facts.push((index, derived("filter.drops", Value::Bool(true), origin)));
+        } else if let Some(open) = described(stack, host) {
+            facts.push((index, derived("filter.drops", Value::Bool(false), &open)));
+        }
+        for (link, what, origin) in below {
             facts.push((index, derived_of("filter.below", &link, Value::text(what), &origin)));
         }
         facts.extend(lacks(stack, host).map(|fact| (index, fact)));
@@ -89,6 +102,19 @@ fn filters_below(stack: &Stack, index: usize) -> Vec<(String, String, Origin)> {
         }
     }
     found
+}
+
+/// Where the port of a guest is described at all.
+fn described(stack: &Stack, guest: &Host) -> Option<Origin> {
+    let sources =
+        || stack.hosts.iter().filter(|h| h.layer < guest.layer || std::ptr::eq(*h, guest));
+    let port = sources().find_map(|h| h.facts.first("port.filters_mac"));
+    let macs = || links(guest).into_iter().filter_map(|l| text(guest, "link.mac", l));
+    let nic = || {
+        let below = sources().filter(|h| !std::ptr::eq(*h, guest));
+        below.flat_map(|h| macs().map(move |m| (h, m))).find_map(|(h, m)| h.facts.of("nic.type", m))
+    };
+    port.or_else(nic).map(|f| f.origin.clone())
 }
 
 /// What a host says about the port of a MAC address.

@@ -175,10 +175,14 @@ const VIRTUAL_BRIDGES: &[&str] = &[
     "crc",
 ];
 
-/// Whether a link leads to a guest or container of this host.
+/// Whether a link leads to a guest or container of this host. The other end of a container's link,
+/// inside of it, is a veth too: it is named like a NIC and is no port of anything.
 fn is_guest_port(host: &Host, link: &str) -> bool {
     let kind = text(host, "link.kind", link);
-    matches!(kind, Some("tun" | "veth" | "macvtap"))
+    let inside = ["eth", "en"].iter().any(|start| link.starts_with(start))
+        && host.facts.of("link.master", link).is_none();
+    matches!(kind, Some("tun" | "macvtap"))
+        || kind == Some("veth") && !inside
         || GUEST_PORTS.iter().any(|start| link.starts_with(start))
 }
 

@@ -41,14 +41,14 @@ const FACTS: &[FactDef] = &[
         name: "path.larger_than_below",
         kind: Kind::Bool,
         per: "link",
-        doc: "Whether the guest's link has a larger MTU than its port, bridge or uplink on the layer below",
+        doc: "Whether the guest's link has a larger MTU than its port or bridge on the layer below",
         command: "ip link (on both layers)",
     },
     FactDef {
         name: "path.mtu_below",
         kind: Kind::Int,
         per: "link",
-        doc: "Smallest MTU below the guest's link on the layer below, bytes",
+        doc: "MTU of the port and bridge of the layer below that a guest's link ends in, bytes",
         command: "ip link (on the layer below)",
     },
 ];
@@ -129,7 +129,9 @@ fn safe(
     let switched = bridge.and_then(|b| int(host, "link.mtu", b));
     let carried = bridge.map_or_else(|| ovs_egress(host), |b| egress(host, b, limit));
     let under = smallest([int(host, "link.mtu", port), switched, carried]);
-    if let (Some(mtu), Some(under)) = (mtu, under) {
+    // What tunnels further on take is their fault, not that of the two ends of this link.
+    let other_end = smallest([int(host, "link.mtu", port), switched]);
+    if let (Some(mtu), Some(under)) = (mtu, other_end) {
         facts.push((index, derived_of("path.mtu_below", nic, Value::Int(under), origin)));
         facts.push((
             index,

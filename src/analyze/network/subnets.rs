@@ -8,7 +8,7 @@
 use super::{
     Analyzer, Prefix, addresses, instances, is, is_virtual_bridge, links, ports_of, text, value,
 };
-use crate::analyze::{Run, derived_of};
+use crate::analyze::{Run, derived, derived_of};
 use crate::model::{Fact, FactDef, Host, Kind, Value};
 
 /// Networks that are used twice.
@@ -21,6 +21,13 @@ const FACTS: &[FactDef] = &[
         kind: Kind::Text,
         per: "bridge",
         doc: "Another link that holds addresses of the virtual network on this bridge",
+        command: "ip addr",
+    },
+    FactDef {
+        name: "subnet.overlaps",
+        kind: Kind::Bool,
+        per: "",
+        doc: "Whether any virtual network runs over addresses of another link",
         command: "ip addr",
     },
     FactDef {
@@ -49,6 +56,11 @@ fn run(host: &Host) -> Vec<Fact> {
                 facts.push(derived_of("subnet.overlap", link, said, &origin));
             }
         }
+    }
+    if let Some(seen) =
+        facts.first().or(host.facts.first("link.addresses")).map(|f| f.origin.clone())
+    {
+        facts.push(derived("subnet.overlaps", Value::Bool(!facts.is_empty()), &seen));
     }
     for (network, fact) in instances(host, "virtnet.subnets") {
         let Value::Words(subnets) = &fact.value else { continue };

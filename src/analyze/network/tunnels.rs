@@ -69,6 +69,13 @@ const FACTS: &[FactDef] = &[
         command: "ovs-vsctl show; ip link",
     },
     FactDef {
+        name: "overlay.no_room",
+        kind: Kind::Bool,
+        per: "",
+        doc: "Whether any tunnel's MTU leaves no room for its own encapsulation",
+        command: "ip -d link",
+    },
+    FactDef {
         name: "overlay.kinds",
         kind: Kind::Words,
         per: "",
@@ -122,6 +129,12 @@ fn run(host: &Host) -> Vec<Fact> {
         facts.push(super::derived("overlay.kinds", Value::words(kinds), origin));
     }
     facts.extend(ovs_no_room(host, &facts));
+    let no_room = |f: &&Fact| f.name == "tunnel.no_room" && f.value == Value::Bool(true);
+    let decided = facts.iter().find(no_room).or(host.facts.first("link.mtu"));
+    if let Some(origin) = decided.map(|f| f.origin.clone()) {
+        let any = facts.iter().any(|f| no_room(&f));
+        facts.push(super::derived("overlay.no_room", Value::Bool(any), &origin));
+    }
     facts
 }
 

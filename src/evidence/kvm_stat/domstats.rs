@@ -54,9 +54,9 @@ fn add<'a>(domain: &mut Domain<'a>, key: &'a str, value: &str, origin: &Origin, 
             let Some((_, rest)) = key.strip_prefix("vcpu.").and_then(|r| r.split_once('.')) else {
                 return;
             };
-            let name = rest.strip_suffix(".sum").unwrap_or(rest);
-            let counts = rest.ends_with(".sum") || matches!(name, "time" | "delay");
-            if counts {
+            let counted = rest.strip_suffix(".sum");
+            let timed = matches!(rest, "time" | "delay").then_some(rest);
+            if let Some(name) = counted.or(timed) {
                 let sum = domain.sums.entry(name).or_insert((0, origin.clone()));
                 sum.0 = sum.0.saturating_add(number);
             }

@@ -142,6 +142,24 @@ mod tests {
     }
 
     #[test]
+    fn any_changed_byte_costs_updates_and_adds_none() {
+        use super::super::{amd, intel};
+        let mut two = intel::tests::update(0x506e3, 0x36, 0xd6, 0x1003_2019);
+        two.extend(intel::tests::update(0x506e3, 0x36, 0xf0, 0x1112_2021));
+        for (file, most) in [(two, 2), (amd::tests::milan(0x0a00_11de, 0), 1)] {
+            assert_eq!(read(&file).unwrap().updates.len(), most);
+            for at in 0..file.len() {
+                for value in [0, 1, 0x7f, 0x80, 0xff] {
+                    let mut changed = file.clone();
+                    changed[at] = value;
+                    let found = read(&changed).unwrap_or_default();
+                    assert!(found.updates.len() <= most, "{at} {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn other_files_are_no_containers() {
         for bytes in [&b""[..], b"\x01", b"The microcode in this folder is ...", &[0; 4096]] {
             assert_eq!(read(bytes), None);

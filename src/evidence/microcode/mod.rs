@@ -50,8 +50,8 @@ const WANTS: &[Want] = &[
     Want::output("iucode-tool*"),
     Want::file("var/log/dpkg.log"),
     Want::given("var/log/dpkg.log.*"),
-    Want::file("var/log/apt/history.log"),
-    Want::given("var/log/apt/history.log.*"),
+    // Says the same as dpkg.log, with command lines and names of users.
+    Want::given("var/log/apt/history.log*"),
     Want::file("var/log/pacman.log"),
     Want::file("var/log/zypp/history"),
     Want::file("var/log/dnf.rpm.log"),

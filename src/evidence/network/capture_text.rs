@@ -1,4 +1,5 @@
-//! Packets as `tcpdump` printed them: wrong checksums of tunnel packets, and ICMP that names an MTU.
+//! Packets as `tcpdump` printed them: wrong checksums of tunnel packets, ICMP that names an MTU,
+//! and questions that nobody answers.
 //!
 //! Whether a wrong checksum is a fault depends on who looked: a sender that leaves checksums to its
 //! device sees its own packets without them. So the packets are counted by their destination, and an
@@ -35,6 +36,11 @@ const FACTS: &[FactDef] = &[
         "",
         "Full-size TCP segments that were sent again unchanged after such a message",
     ),
+    capture(
+        "capture.unanswered",
+        "question",
+        "Repeated ARP or DHCP requests to which the capture holds no answer",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
@@ -43,8 +49,10 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     let mut segments: BTreeMap<&str, bool> = BTreeMap::new();
     let mut resent: Option<(i64, Origin)> = None;
     let mut told = false;
+    let mut questions = Questions::default();
     for (number, text) in believed(&text, piece.whole) {
         let line = &mut Line { piece, number, text, out };
+        questions.take(line);
         let Some((_, to, what)) = packet(text) else { continue };
         if what.contains("[bad udp cksum") && is_tunnel(to, what) {
             let place = line.origin();
@@ -65,8 +73,50 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     for (destination, (count, origin)) in bad {
         out.fact_of("capture.bad_tunnel_checksums", destination, Value::Int(count), origin);
     }
+    for (question, (count, origin)) in questions.open() {
+        out.fact_of("capture.unanswered", &question, Value::Int(count), origin);
+    }
     if let Some((count, origin)) = resent {
         out.fact("capture.resent_after_need_frag", Value::Int(count), origin);
+    }
+}
+
+/// Requests that are asked again and again.
+const REPEATED: i64 = 3;
+
+/// ARP and DHCP requests, and who was answered.
+#[derive(Default)]
+struct Questions {
+    asked: BTreeMap<String, (i64, Origin)>,
+    answered: Vec<String>,
+}
+
+impl Questions {
+    fn take(&mut self, line: &Line<'_, '_, '_>) {
+        let text = line.text;
+        let rest = |key: &str| text.split_once(key).map(|(_, r)| r);
+        let word = |r: &str| r.split([' ', ',']).next().unwrap_or_default().to_owned();
+        let question =
+            if let Some(target) = rest("ARP, Request who-has ").or_else(|| rest("arp who-has ")) {
+                Some(format!("ARP {}", word(target)))
+            } else {
+                rest("BOOTP/DHCP, Request from ").map(|mac| format!("DHCP {}", word(mac)))
+            };
+        if let Some(question) = question {
+            let place = line.origin();
+            self.asked.entry(question).or_insert((0, place)).0 += 1;
+        } else if let Some(target) = rest("ARP, Reply ").or_else(|| rest("arp reply ")) {
+            self.answered.push(format!("ARP {}", word(target)));
+        } else if text.contains("BOOTP/DHCP, Reply") {
+            self.answered.push("DHCP".to_owned());
+        }
+    }
+
+    fn open(self) -> impl Iterator<Item = (String, (i64, Origin))> {
+        let Self { asked, answered } = self;
+        asked.into_iter().filter(move |(question, (count, _))| {
+            *count >= REPEATED && !answered.iter().any(|a| question.starts_with(a.as_str()))
+        })
     }
 }
 
@@ -133,6 +183,20 @@ mod tests {
         assert_eq!(testing::show(&out, "capture.need_frag_mtu"), Some("1420".into()));
         let heeded = testing::read(parse, "commands/tcpdump.txt", &format!("{segment}{icmp}"));
         assert_eq!(testing::show(&heeded, "capture.resent_after_need_frag"), None);
+    }
+
+    #[test]
+    fn questions_that_nobody_answers() {
+        let ask = "10:00:01.1 ARP, Request who-has 192.0.2.1 tell 192.0.2.50, length 28\n";
+        let out = testing::read(parse, "commands/tcpdump.txt", &ask.repeat(3));
+        assert_eq!(testing::show(&out, "capture.unanswered"), Some("3".into()));
+        let reply = "10:00:01.2 ARP, Reply 192.0.2.1 is-at 02:00:00:00:00:01, length 28\n";
+        let out =
+            testing::read(parse, "commands/tcpdump.txt", &format!("{}{reply}", ask.repeat(3)));
+        assert_eq!(testing::show(&out, "capture.unanswered"), None);
+        let dhcp = "10:00:01.1 IP 0.0.0.0.68 > 255.255.255.255.67: BOOTP/DHCP, Request from 52:54:00:00:00:09, length 300\n";
+        let out = testing::read(parse, "commands/tcpdump.txt", &dhcp.repeat(4));
+        assert_eq!(testing::show(&out, "capture.unanswered"), Some("4".into()));
     }
 
     #[test]

@@ -45,6 +45,13 @@ const FACTS: &[FactDef] = &[
         "nft list ruleset; iptables-save -c",
     ),
     def(
+        "firewall.drops_errors",
+        Kind::Bool,
+        "",
+        "Whether any rule drops ICMP errors that path MTU discovery needs",
+        "nft list ruleset; iptables-save -c",
+    ),
+    def(
         "firewall.frag_needed_dropped",
         Kind::Int,
         "chain",
@@ -159,6 +166,21 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
             reader.rule(line, &rule);
         }
         last = Some(number);
+    }
+    let rules = out.facts.iter().find(|f| f.name == "firewall.drops_frag_needed");
+    let drops = rules.map(|f| f.origin.clone());
+    let is_rules = !reader.chains.is_empty() || reader.forward_filters.is_some();
+    if drops.is_some() || is_rules && piece.whole {
+        let first =
+            crate::model::Origin::new(piece.path, Some(1), text.lines().next().unwrap_or(""));
+        let value = Value::Bool(drops.is_some());
+        out.fact("firewall.drops_errors", value, drops.unwrap_or(first));
+    }
+    let named = |name: &str| out.facts.iter().find(|f| f.name == name).map(|f| f.origin.clone());
+    if let (Some(origin), None, true) =
+        (named("firewall.protocol_94_packets"), named("firewall.allows_ipip"), piece.whole)
+    {
+        out.fact("firewall.allows_ipip", Value::Bool(false), origin);
     }
     // Only a whole rule set tells that nothing refuses.
     let filters = reader.forward_filters.filter(|f| *f || piece.whole);
@@ -326,7 +348,9 @@ impl Reader {
                 if let Some(kind) = rule.encapsulation() {
                     line.of("firewall.drops_tunnel", kind, Value::text(line.text.trim()));
                 } else if rule.protocol.is_empty() || rule.protocol == "all" {
-                    if let Some(packets) = rule.packets.filter(|p| *p > 0 && !rule.related) {
+                    if let Some(packets) =
+                        rule.packets.filter(|p| *p > 0 && !line.text.contains("INVALID"))
+                    {
                         line.of("firewall.fallback_dropped", &self.chain, Value::Int(packets));
                     }
                 }

@@ -9,6 +9,7 @@
 //! | OpenStack | `openstack port show`, `openstack security group rule list` | port security, protocols |
 //! | AWS | `describe-network-interfaces`, `describe-instances`, `describe-security-groups` | source/destination check, protocols |
 //! | KubeVirt, Multus | NetworkAttachmentDefinition | `macspoofchk` |
+//! | nft, ebtables | rules of a bridge | a source address other than the guest's |
 //! | Incus, LXD | `config show` | `security.mac_filtering` |
 //!
 //! Whether a filter is a fault depends on what the guest does with its port: an analyzer joins them.
@@ -22,6 +23,9 @@ pub const SLICE: Slice = Slice { name: "network/ports", wants: WANTS, facts: FAC
 
 const WANTS: &[Want] = &[
     Want::output("esxcli*"),
+    Want::output("powercli*"),
+    Want::output("ebtables*"),
+    Want::output("nft*"),
     Want::output("get-vmnetworkadapter*"),
     Want::output("Get-VMNetworkAdapter*"),
     Want::output("get-vm-network*"),
@@ -133,6 +137,11 @@ fn lines(piece: Piece<'_>, text: &str, out: &mut Out) {
             columns = Some(at);
             continue;
         }
+        if let Some(mac) = other_sources(text) {
+            line.of("port.mac", &mac, Value::text(&*mac));
+            line.of("port.filters_mac", &mac, Value::Bool(true));
+            continue;
+        }
         if text.trim_start().starts_with("NIC ") {
             virtualbox(line);
             continue;
@@ -156,8 +165,16 @@ fn setting(line: &mut Line<'_, '_, '_>, port: &str, key: &str, value: &str) {
                 line.of("port.mac", port, Value::text(mac));
             }
         }
-        ("Allow Forged Transmits", Some(on)) => line.of("port.filters_mac", port, Value::Bool(!on)),
-        ("Allow Promiscuous", Some(on)) => line.of("vswitch.promiscuous", port, Value::Bool(on)),
+        ("Allow Forged Transmits" | "ForgedTransmits", Some(on)) => {
+            line.of("port.filters_mac", port, Value::Bool(!on))
+        }
+        ("Allow Promiscuous" | "AllowPromiscuous", Some(on)) => {
+            line.of("vswitch.promiscuous", port, Value::Bool(on));
+            // A standard switch learns no addresses: without it a port gets only its own frames.
+            if !on {
+                line.of("port.filters_mac", port, Value::Bool(true));
+            }
+        }
         ("Uplinks", _) => {
             let count = value.split(',').filter(|u| !u.trim().is_empty()).count();
             line.of("vswitch.uplinks", port, Value::Int(i64::try_from(count).unwrap_or(i64::MAX)));
@@ -177,6 +194,15 @@ fn switch(value: &str) -> Option<bool> {
         "off" | "false" | "no" => Some(false),
         _ => None,
     }
+}
+
+/// The address of a rule that drops frames with any other source: `ether saddr != MAC drop` of nft,
+/// `-s ! MAC -j DROP` of ebtables. KubeVirt, Proxmox VE and libvirt make such rules.
+fn other_sources(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let drops = words.iter().any(|w| matches!(*w, "drop" | "DROP"));
+    let at = words.windows(2).position(|w| matches!(w, ["saddr", "!="] | ["-s", "!"]))?;
+    words.get(at + 2).filter(|_| drops).and_then(|w| mac(w))
 }
 
 /// `NIC 1:  MAC: 080027000001, Attachment: Bridged Interface 'eth0', ..., Promisc Policy: deny`.

@@ -35,16 +35,16 @@ pub(super) fn parse(piece: Piece<'_>, device: &mut Device<'_>) {
     }
     let express = space.capability(EXPRESS);
     match express {
-        Some(Some(at)) => {
+        Found::At(at) => {
             if let Some(name) = space.word(at + 2).and_then(|flags| express_type(flags >> 4 & 0xf))
             {
                 device.text("pci.express", name);
             }
         }
-        Some(None) => device.text("pci.express", "conventional"),
-        None => {}
+        Found::Absent => device.text("pci.express", "conventional"),
+        Found::NotRead => {}
     }
-    if let Some(Some(_)) = express
+    if let Found::At(_) = express
         && let Some(acs) = space.acs()
     {
         device.text("pci.acs", acs);
@@ -66,6 +66,15 @@ fn express_type(number: u16) -> Option<&'static str> {
     })
 }
 
+/// What a search for a capability gave.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    At(usize),
+    Absent,
+    /// The list was not read to its end.
+    NotRead,
+}
+
 struct Space<'a>(&'a [u8]);
 
 impl Space<'_> {
@@ -81,20 +90,22 @@ impl Space<'_> {
         Some(u32::from(self.word(at)?) | u32::from(self.word(at.checked_add(2)?)?) << 16)
     }
 
-    /// Where a capability stands, `Some(None)` where there is none, `None` where the list was not
-    /// read to its end.
-    fn capability(&self, wanted: u8) -> Option<Option<usize>> {
+    fn capability(&self, wanted: u8) -> Found {
+        self.walk(wanted).unwrap_or(Found::NotRead)
+    }
+
+    fn walk(&self, wanted: u8) -> Option<Found> {
         if self.word(STATUS)? & 0x10 == 0 {
-            return Some(None);
+            return Some(Found::Absent);
         }
         let mut at = usize::from(self.byte(FIRST_CAPABILITY)? & 0xfc);
         // A list that runs in a circle has an end here.
         for _ in 0..48 {
             if at < 0x40 {
-                return Some(None);
+                return Some(Found::Absent);
             }
             if self.byte(at)? == wanted {
-                return Some(Some(at));
+                return Some(Found::At(at));
             }
             at = usize::from(self.byte(at + 1)? & 0xfc);
         }

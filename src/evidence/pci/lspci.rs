@@ -33,12 +33,18 @@ pub(super) struct Reader<'a, 'o> {
 struct Paragraph {
     address: String,
     origin: Origin,
-    driver: bool,
-    /// Whether the Access Control Services were listed, and whether other extended capabilities.
-    acs: bool,
-    extended: bool,
-    express: bool,
-    capabilities: bool,
+    seen: Vec<Seen>,
+}
+
+/// What was printed of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Driver,
+    Capability,
+    /// A capability of the extended space, which only root sees.
+    Extended,
+    Express,
+    Acs,
 }
 
 impl<'a, 'o> Reader<'a, 'o> {
@@ -68,15 +74,7 @@ impl<'a, 'o> Reader<'a, 'o> {
             device.put("pci.iommu_group", Value::Int(group));
         }
         headline(rest.trim(), &mut device);
-        self.current = Some(Paragraph {
-            address,
-            origin,
-            driver: false,
-            acs: false,
-            extended: false,
-            express: false,
-            capabilities: false,
-        });
+        self.current = Some(Paragraph { address, origin, seen: Vec::new() });
         true
     }
 
@@ -89,7 +87,7 @@ impl<'a, 'o> Reader<'a, 'o> {
         let (key, value) = text.split_once(':').map_or((text, ""), |(k, v)| (k, v.trim()));
         match key {
             "Kernel driver in use" if !value.is_empty() => {
-                current.driver = true;
+                current.seen.push(Seen::Driver);
                 device.text("pci.driver", value);
             }
             "IOMMU group" => {
@@ -115,15 +113,16 @@ impl<'a, 'o> Reader<'a, 'o> {
         if !whole {
             return;
         }
-        let Paragraph { address, origin, driver, acs, extended, express, capabilities } = current;
+        let Paragraph { address, origin, seen } = current;
+        let seen = |what| seen.contains(&what);
         let mut device = Device { out: self.out, address, origin };
-        if self.drivers && !driver {
+        if self.drivers && !seen(Seen::Driver) {
             device.text("pci.driver", "none");
         }
-        if capabilities && !express {
+        if seen(Seen::Capability) && !seen(Seen::Express) {
             device.text("pci.express", "conventional");
         }
-        if extended && !acs {
+        if seen(Seen::Extended) && !seen(Seen::Acs) {
             device.text("pci.acs", "absent");
         }
     }
@@ -139,14 +138,17 @@ impl Paragraph {
         let Some((place, name)) = value.strip_prefix('[').and_then(|v| v.split_once("] ")) else {
             return;
         };
-        self.capabilities = true;
-        let at = place.split(' ').next().unwrap_or(place);
-        self.extended |= at.len() > 2;
-        self.acs |= name.starts_with("Access Control Services");
+        self.seen.push(Seen::Capability);
+        if place.split(' ').next().unwrap_or(place).len() > 2 {
+            self.seen.push(Seen::Extended);
+        }
+        if name.starts_with("Access Control Services") {
+            self.seen.push(Seen::Acs);
+        }
         let Some(express) = name.strip_prefix("Express (v").and_then(|n| n.split_once(") ")) else {
             return;
         };
-        self.express = true;
+        self.seen.push(Seen::Express);
         if let Some(kind) = express_type(express.1) {
             device.text("pci.express", kind);
         }

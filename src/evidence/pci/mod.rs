@@ -177,7 +177,9 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
         tools::driverctl(piece, &text, out);
     } else if file.starts_with("dpdk") {
         tools::devbind(piece, &text, out);
-    } else if file.starts_with("virsh-nodedev") || path.ends_with(".xml") {
+    } else if file.starts_with("virsh-nodedev")
+        || path.rsplit_once('.').is_some_and(|(_, end)| end == "xml")
+    {
         // `virsh nodedev-list` prints names only.
     } else if file.starts_with("lspci") {
         lspci::parse(piece, &text, out);

@@ -6,7 +6,7 @@ use crate::model::{Fact, Host, Value};
 
 /// An IOMMU group.
 #[derive(Debug, Clone, Serialize)]
-pub struct Group {
+pub struct IommuGroup {
     /// Host it is on, e.g. `l0`.
     pub host: String,
     /// Its number.
@@ -37,27 +37,27 @@ pub struct Device {
 }
 
 /// The groups of a host that matter.
-pub(super) fn of(host: &Host) -> Vec<Group> {
-    let mut groups: Vec<Group> =
+pub(super) fn of(host: &Host) -> Vec<IommuGroup> {
+    let mut groups: Vec<IommuGroup> =
         host.facts.all("iommu.group_devices").iter().filter_map(|f| group(host, f)).collect();
     groups.retain(matters);
     groups.sort_by_key(|g| g.group);
     groups
 }
 
-fn matters(group: &Group) -> bool {
+fn matters(group: &IommuGroup) -> bool {
     let vfio = |d: &Device| d.driver.as_deref().is_some_and(|driver| driver.contains("vfio"));
     group.devices.iter().any(|d| d.wanted.is_some() || vfio(d))
 }
 
-fn group(host: &Host, fact: &Fact) -> Option<Group> {
+fn group(host: &Host, fact: &Fact) -> Option<IommuGroup> {
     let number = fact.instance.as_deref()?;
     let Value::Words(members) = &fact.value else { return None };
     let viable = match host.facts.of("iommu.group_viable", number).map(|f| &f.value) {
         Some(Value::Bool(viable)) => Some(*viable),
         _ => None,
     };
-    Some(Group {
+    Some(IommuGroup {
         host: host.id.clone(),
         group: number.parse().ok()?,
         devices: members.iter().filter_map(|m| device(host, m)).collect(),

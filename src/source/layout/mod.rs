@@ -6,7 +6,7 @@
 
 mod places;
 
-use super::nest::boundary;
+use super::nest::{boundary, named};
 use super::survey::Root;
 use super::wanted::Wanted;
 use crate::model::Layer;
@@ -63,11 +63,18 @@ impl Scope {
         path.strip_prefix(self.under.as_str()).filter(|_| !excepted)
     }
 
-    /// Whether anything in an archive at this path can be inside.
+    /// Whether an archive at this path is looked into: not for what lies beside the one machine
+    /// that it holds.
     pub(super) fn reaches(&self, archive: &str) -> bool {
         let folder = format!("{archive}/");
-        let excepted = self.except.iter().any(|p| folder.starts_with(p.as_str()));
+        let other = |p: &String| folder.starts_with(p.as_str()) || p.starts_with(&folder);
+        let excepted = self.except.iter().any(other);
         !excepted && (folder.starts_with(&self.under) || self.under.starts_with(&folder))
+    }
+
+    /// Whether all of the scope is in the archive at this path.
+    pub(super) fn is_in(&self, archive: &str) -> bool {
+        self.under.strip_prefix(archive).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// The part of the scope under a prefix inside it.
@@ -141,15 +148,17 @@ impl Layout {
         }
         // In a nested archive beside a tree only the names can tell.
         let nested = boundary(relative) > 0;
-        let canonical = if root.is_none() && (self.roots.is_empty() || nested) {
-            wanted.canonical_loose(relative)
-        } else if relative.contains('/') {
-            wanted.canonical(relative).or_else(|| canonical_nested(wanted, relative))
-        } else {
-            wanted.canonical_beside(relative)
+        let by_name = || {
+            if root.is_none() && (self.roots.is_empty() || nested) {
+                wanted.canonical_loose(relative)
+            } else if relative.contains('/') {
+                canonical_nested(wanted, relative)
+            } else {
+                wanted.canonical_beside(relative)
+            }
         };
-        let canonical = canonical.or_else(|| places::elsewhere(wanted, relative));
-        match canonical {
+        let canonical = wanted.canonical(relative);
+        match canonical.or_else(|| places::elsewhere(wanted, relative)).or_else(by_name) {
             Some(canonical) => Role::Evidence(canonical),
             None if wanted.unknown_logs() && self.may_be_log(relative) => {
                 let plain = super::codec::without_suffix(relative).unwrap_or(relative);
@@ -163,7 +172,8 @@ impl Layout {
         let hidden = relative.split('/').any(|c| c.starts_with('.'));
         let plain = super::codec::without_suffix(relative).unwrap_or(relative);
         let top_log = !relative.contains('/') && super::wanted::has_suffix(plain, "log");
-        !hidden && (self.roots.is_empty() || top_log)
+        // An archive that is not looked into is another source's, and in any case no log.
+        !hidden && !named(relative) && (self.roots.is_empty() || top_log)
     }
 }
 

@@ -46,7 +46,8 @@ fn line(line: impl Into<String>) -> Place {
 
 /// What KubeVirt's must-gather takes from a node.
 fn node(parts: &[&str]) -> Option<Place> {
-    let [.., "nodes", _, name] = parts else { return None };
+    // A node that is a source of its own has its folder at the top.
+    let ([.., "nodes", _, name] | [name]) = parts else { return None };
     Some(match *name {
         "dmesg" => file("commands/dmesg.txt"),
         "proc_cmdline" => file("proc/cmdline"),
@@ -54,7 +55,10 @@ fn node(parts: &[&str]) -> Option<Place> {
         "lspci" => line("lspci -vv"),
         "dev_vfio" => line("ls -al /dev/vfio"),
         "ip.txt" => line("ip a"),
-        name => file(format!("commands/journalctl-{}.txt", name.split_once("_logs_")?.1)),
+        name if parts.len() > 1 => {
+            file(format!("commands/journalctl-{}.txt", name.split_once("_logs_")?.1))
+        }
+        _ => return None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Texts of many sections: each is the output of a command or the content of a file.
 //!
-//! SUSE's supportconfig (`supportutils`, functions `log_cmd`, `conf_files` and `log_files`) writes a
-//! frame before each section, and the command line or the path below it. Comments and empty lines
+//! SUSE's supportconfig (`supportutils`: `log_cmd`, `conf_files` and `log_files`) writes a frame
+//! before each section, and the command line or the path below it. Comments and empty lines
 //! of configuration files are left out by it. `modules.txt` holds a module's parameters as
 //! `/sys/module/MODULE/parameters/NAME=VALUE`:
 //!

@@ -6,10 +6,9 @@
 attempt() {
     local seconds=$1 status=0
     shift
-    timeout -s KILL "$seconds" "$@" >>/tmp/stderr 2>&1 </dev/null || status=$?
-    [ $status != 137 ] || status='none: it started'
+    { timeout -s KILL "$seconds" "$@" >>/tmp/stderr 2>&1 </dev/null; } 2>/dev/null || status=$?
     sed 's/^/  | /' /tmp/stderr
-    echo "exit status of $1: $status"
+    echo "exit status of $1: $status (137: killed by the kernel, or while it ran)"
 }
 
 # vmm SECONDS OPTION...: QEMU with KVM and nothing else, its guest stopped before the first instruction.

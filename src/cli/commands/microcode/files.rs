@@ -1,5 +1,6 @@
 //! Files of microcode, wherever they lie: a folder, an archive, a single file.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::Path;
@@ -10,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::evidence::microcode::container::{self, Contents};
 use crate::model::{Gap, Problem, Want};
-use crate::source::{self, Found, Sink, SourceError, Wanted};
+use crate::source::{self, Found, Sink, Source as _, SourceError, Wanted};
 
 /// Longest container that is read: all of Intel's in one file have some 25 MB.
 const LONGEST: u64 = 64 << 20;
@@ -71,8 +72,12 @@ pub(super) fn read(path: &str, found: &mut Firmware) -> anyhow::Result<()> {
         }
         // A single container is binary data, which no other input is.
         Err(SourceError::Unrecognised { .. }) => {
-            let mut file = open(Path::new(path)).with_context(|| format!("cannot read {path}"))?;
-            found.file(path, Found::file(path), &mut file);
+            let bytes = bytes(path).with_context(|| format!("cannot read {path}"))?;
+            let name = path.trim_start_matches('/').to_owned();
+            source::memory(path, BTreeMap::from([(name, bytes)])).visit(&wanted, found);
+            if let Some((name, _)) = found.containers.last_mut() {
+                path.clone_into(name);
+            }
         }
         Err(e) => return Err(e.into()),
     }
@@ -80,8 +85,10 @@ pub(super) fn read(path: &str, found: &mut Firmware) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "cli/ reads the file it was asked to")]
-fn open(path: &Path) -> std::io::Result<std::fs::File> {
-    std::fs::File::open(path)
+fn bytes(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Prints the updates as `iucode_tool -l` does.

@@ -7,11 +7,18 @@
 //! modprobe.d(5) may set them. Boot lines: drivers/iommu/intel/{dmar,iommu,irq_remapping}.c,
 //! drivers/iommu/amd/init.c, drivers/iommu/iommu.c.
 //!
+//! Faults that it reports later are in `fault.rs`.
+//!
 //! Not parsed: reserved regions, the registers in debugfs, and the ACPI tables DMAR and IVRS.
 
 use std::collections::BTreeMap;
 
 use super::Slice;
+
+mod fault;
+
+pub use fault::FAULT;
+
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Record, RecordParser, Value, Want, Writer};
 use crate::parse::{lines, pci};
 
