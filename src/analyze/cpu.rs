@@ -124,7 +124,7 @@ fn yes<'h>(host: &'h Host, name: &str) -> impl Iterator<Item = (&'h str, &'h Ori
 }
 
 /// Names of running guests with the place that says so.
-fn running(host: &Host) -> BTreeMap<&str, &Origin> {
+pub(super) fn running(host: &Host) -> BTreeMap<&str, &Origin> {
     let mut guests = BTreeMap::new();
     for name in ["qemu.running", "domain.running", "domain.live"] {
         guests.extend(yes(host, name));
@@ -154,7 +154,7 @@ fn running(host: &Host) -> BTreeMap<&str, &Origin> {
 }
 
 /// vCPUs of a guest.
-fn vcpus(host: &Host, guest: &str) -> Option<i64> {
+pub(super) fn vcpus(host: &Host, guest: &str) -> Option<i64> {
     let names = ["qemu.vcpus", "domstats.vcpus", "domain.vcpus_now", "domain.vcpus"];
     let direct = names.iter().find_map(|name| number(host.facts.of(name, guest)?));
     direct.or_else(|| {

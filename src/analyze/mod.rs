@@ -15,6 +15,7 @@ pub mod cpu_stack;
 pub mod exits;
 pub mod features;
 pub mod heat;
+pub mod hosting;
 pub mod iommu;
 pub mod kernel_bugs;
 pub mod kvm_state;
@@ -77,6 +78,7 @@ pub const ALL: &[Analyzer] = &[
     iommu::ANALYZER,
     microcode::ANALYZER,
     cpu_stack::ANALYZER,
+    hosting::ANALYZER,
 ];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.

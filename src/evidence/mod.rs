@@ -23,6 +23,7 @@ pub mod cpuinfo;
 pub mod dev_kvm;
 pub mod dmi;
 pub mod domain_cpu;
+pub mod file_modes;
 pub mod groups;
 pub mod guest_memory;
 pub mod host;
@@ -30,6 +31,7 @@ pub mod hostdev;
 pub mod hugepages;
 pub mod iommu;
 pub mod kernel;
+pub mod kernel_trust;
 pub mod kvm;
 pub mod kvm_stat;
 pub mod libvirt_xml;
@@ -112,6 +114,7 @@ pub const ALL: &[Slice] = &[
     dev_kvm::SLICE,
     dmi::SLICE,
     domain_cpu::SLICE,
+    file_modes::SLICE,
     groups::SLICE,
     guest_memory::SLICE,
     host::SLICE,
@@ -119,6 +122,7 @@ pub const ALL: &[Slice] = &[
     hostdev::SLICE,
     iommu::SLICE,
     kernel::SLICE,
+    kernel_trust::SLICE,
     kvm::SLICE,
     kvm_stat::SLICE,
     libvirt_xml::SLICE,

@@ -9,7 +9,9 @@
 //! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: drives, and
 //! devices but for those that the slice `hostdev` looks for.
 
+mod display;
 mod memory;
+mod users;
 
 use super::{Slice, count, joined};
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
@@ -30,7 +32,7 @@ const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     FactDef { name, kind, per: "guest", doc, command: "ps -ww -o args= -C qemu-system-x86_64" }
 }
 
-const PARTS: &[&[FactDef]] = &[GENERAL, memory::FACTS];
+const PARTS: &[&[FactDef]] = &[GENERAL, display::FACTS, memory::FACTS, users::FACTS];
 const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
 
 const GENERAL: &[FactDef] = &[
@@ -126,6 +128,7 @@ fn processes(piece: Piece<'_>, text: &str, out: &mut Out) {
     for (line, text) in lines(text) {
         let columns: Vec<&str> = text.split_whitespace().collect();
         is_list |= columns.contains(&"PID");
+        users::daemon(piece, line, text, &columns, out);
         let Some(at) = columns.iter().take(20).position(|c| program(c).is_some()) else { continue };
         // The number before the command's other columns is the process's.
         let pid = columns[..at].iter().find(|c| c.parse::<u32>().is_ok()).copied();
@@ -137,7 +140,9 @@ fn processes(piece: Piece<'_>, text: &str, out: &mut Out) {
                 let words = shell::plain_words(text);
                 let words = words.iter().position(|w| *w == columns[at]).map(|at| &words[at..]);
                 if let Some(command) = words.and_then(|w| Command::of(w, pid)) {
-                    command.facts(&Origin::new(piece.path, Some(line), text), true, out);
+                    let origin = Origin::new(piece.path, Some(line), text);
+                    command.facts(&origin, true, out);
+                    users::emulator(&command.guest, &columns, &origin, out);
                 }
             }
         }
@@ -265,6 +270,7 @@ impl<'a> Command<'a> {
             add("qemu.running", Value::Bool(true));
         }
         self.backing(origin, out);
+        self.display(origin, out);
         super::hostdev::arguments(&self.guest, self.arguments, origin, out);
     }
 
@@ -409,6 +415,8 @@ mod tests {
     fn rows_of_ps() {
         let text = "UID  PID PPID C STIME TTY TIME CMD\n\
             libvirt+ 4335 1 9 May19 ? 09:58:23 /usr/bin/qemu-system-x86_64 -name guest=a,debug-threads=on -object {\"x\":1, \"y\":2} -accel kvm -accel tcg -cpu max -smp 4 -m 8192\n\
+            root 1211 1 0 May19 ? 00:00:04 /usr/sbin/libvirtd --timeout 120\n\
+            lee 1212 1 0 May19 ? 00:00:04 vi /usr/sbin/libvirtd-notes\n\
             root 55121 1 14 05:12 ? 00:36:10 /usr/bin/kvm -id 131 -name b,debug-threads=on -cpu kvm64 -m 32768\n\
             lee 5210 1 11 07:41 ? 00:18 /usr/lib/virtualbox/VBoxHeadless --startvm x\n\
             lee 5211 1 11 07:41 ? 00:18 /usr/lib/virtualbox/VBoxSVC --auto-shutdown\n\
@@ -418,6 +426,9 @@ mod tests {
         has(&facts, "qemu.accel_fallback", "a", "true");
         has(&facts, "qemu.running", "a", "true");
         has(&facts, "qemu.cpu", "b", "kvm64");
+        has(&facts, "qemu.user", "a", "libvirt+");
+        has(&facts, "qemu.user", "b", "root");
+        has(&facts, "libvirt.daemon_user", "", "root");
         has(&facts, "vbox.running", "", "1");
         has(&facts, "vmware.running", "", "0");
         assert!(!facts.iter().any(|f| f.0 == "qemu.accel" && f.1 == "b"), "{facts:?}");
@@ -445,6 +456,19 @@ mod tests {
         }
         let facts = run("commands/qemu-cmdline.txt", "/usr/libexec/qemu-kvm -m 2G -smp 2 -hda a");
         assert!(!facts.iter().any(|f| f.0 == "qemu.accel"), "the wrapper's default is its own");
+    }
+
+    #[test]
+    fn screens_and_usb() {
+        let facts = run(
+            "commands/qemu-cmdline.txt",
+            "qemu-system-x86_64 -vga std -device usb-tablet,id=t -device \
+             '{\"driver\":\"ich9-usb-ehci1\",\"id\":\"usb\"}' -device virtio-net-pci -m 1G",
+        );
+        has(&facts, "qemu.video", "qemu-cmdline", "std");
+        has(&facts, "qemu.usb", "qemu-cmdline", "ich9-usb-ehci1 usb-tablet");
+        let facts = run("commands/qemu-cmdline.txt", "qemu-system-x86_64 -m 1G -nographic -smp 2");
+        assert!(!facts.iter().any(|f| f.0 == "qemu.video" || f.0 == "qemu.usb"), "{facts:?}");
     }
 
     #[test]

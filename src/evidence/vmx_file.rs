@@ -17,6 +17,8 @@ const WANTS: &[Want] = &[
     Want::given("**/vmware.log"),
     Want::command("vmware-v", &["vmware", "-v"], &[]),
     Want::output("esxcli-hardware-cpu-global-get"),
+    Want::output("esxcli-vm-process-list"),
+    Want::output("esxcli-system-version-get"),
 ];
 
 const FACTS: &[FactDef] = &[
@@ -41,6 +43,41 @@ const FACTS: &[FactDef] = &[
         per: "VM",
         doc: "Whether a PCI device of the host is given to the VM",
         command: "grep -i pciPassthru NAME.vmx",
+    },
+    FactDef {
+        name: "vmx.vcpus",
+        kind: Kind::Int,
+        per: "VM",
+        doc: "Virtual CPUs (numvcpus)",
+        command: "grep -i numvcpus NAME.vmx",
+    },
+    FactDef {
+        name: "vmx.memory_mib",
+        kind: Kind::Int,
+        per: "VM",
+        doc: "RAM of the VM, MiB (memSize)",
+        command: "grep -i memsize NAME.vmx",
+    },
+    FactDef {
+        name: "vmx.hides_hypervisor",
+        kind: Kind::Bool,
+        per: "VM",
+        doc: "Whether the guest is not told that it runs on a hypervisor (hypervisor.cpuid.v0)",
+        command: "grep -i hypervisor.cpuid NAME.vmx",
+    },
+    FactDef {
+        name: "vmx.monitor",
+        kind: Kind::Words,
+        per: "VM",
+        doc: "Settings of VMware's monitor, e.g. monitor.virtual_mmu=hardware",
+        command: "grep -i ^monitor NAME.vmx",
+    },
+    FactDef {
+        name: "vmware.machines",
+        kind: Kind::Words,
+        per: "",
+        doc: "Names of the VMs that run on ESXi",
+        command: "esxcli vm process list",
     },
     FactDef {
         name: "vmware.version",
@@ -71,6 +108,8 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     match piece.file_name() {
         "vmware-v.txt" => version(piece, &text, out),
         "esxcli-hardware-cpu-global-get.txt" => support(piece, &text, out),
+        "esxcli-vm-process-list.txt" => running(piece, &text, out),
+        "esxcli-system-version-get.txt" => esxi(piece, &text, out),
         name if name.rsplit('.').next() == Some("vmx") => {
             let settings = kv::ini(&text).map(|s| (s.key, s.value, s.line, s.text));
             configuration(piece, stem(piece.path), &settings.collect::<Vec<_>>(), out);
@@ -92,6 +131,7 @@ fn configuration(
     let mut add = |name, value, (line, text): (u32, &str)| {
         out.fact_of(name, vm, value, Origin::new(piece.path, Some(line), text));
     };
+    machine(settings, &mut add);
     let hardware = named("virtualHW.version");
     match named("vhv.enable") {
         Some((_, value, line, text)) => {
@@ -119,6 +159,62 @@ fn configuration(
     if let Some((_, _, line, text)) = passthrough {
         add("vmx.pci_passthrough", Value::Bool(true), (*line, text));
     }
+}
+
+/// Size, visibility of the hypervisor, and the monitor's settings.
+fn machine(
+    settings: &[(&str, &str, u32, &str)],
+    add: &mut impl FnMut(&'static str, Value, (u32, &str)),
+) {
+    let mut monitor: Vec<String> = Vec::new();
+    let mut first = None;
+    for (key, value, line, text) in settings {
+        let place = (*line, *text);
+        match key.to_ascii_lowercase().as_str() {
+            "numvcpus" | "memsize" => {
+                let is_memory = key.eq_ignore_ascii_case("memsize");
+                let fact = if is_memory { "vmx.memory_mib" } else { "vmx.vcpus" };
+                if let Ok(number) = value.parse() {
+                    add(fact, Value::Int(number), place);
+                }
+            }
+            "hypervisor.cpuid.v0" => {
+                if let Some(shown) = kv::boolean(value) {
+                    add("vmx.hides_hypervisor", Value::Bool(!shown), place);
+                }
+            }
+            name if name.starts_with("monitor.") || name.starts_with("monitor_control.") => {
+                monitor.push(format!("{name}={value}"));
+                first.get_or_insert(place);
+            }
+            _ => {}
+        }
+    }
+    if let Some(place) = first {
+        add("vmx.monitor", Value::words(monitor), place);
+    }
+}
+
+/// `Display Name: NAME` of each VM.
+fn running(piece: Piece<'_>, text: &str, out: &mut Out) {
+    let named = |(line, text): (u32, &str)| {
+        let name = text.trim().strip_prefix("Display Name:")?.trim();
+        Some((name.to_owned(), Origin::new(piece.path, Some(line), text)))
+    };
+    let found: Vec<(String, Origin)> = lines(text).filter_map(named).collect();
+    if let Some((_, origin)) = found.first().filter(|_| piece.whole) {
+        let origin = origin.clone();
+        out.fact("vmware.machines", Value::words(found.into_iter().map(|(n, _)| n)), origin);
+    }
+}
+
+/// `Product: VMware ESXi`, `Version: 8.0.3`.
+fn esxi(piece: Piece<'_>, text: &str, out: &mut Out) {
+    let field =
+        |key: &str| lines(text).find_map(|(n, l)| Some((n, l, l.trim().strip_prefix(key)?.trim())));
+    let Some((line, row, name)) = field("Product:") else { return };
+    let number = field("Version:").map(|(_, _, number)| number);
+    product(piece, name.trim_start_matches("VMware "), number, (line, row), out);
 }
 
 /// The banner of vmware.log, and its lines `DICT key = "value"`.
@@ -242,5 +338,24 @@ mod tests {
         assert_eq!(run("commands/vmware-v.txt", "VMware ESXi 8.0.3 build-1\n", true), expected);
         let path = "commands/esxcli-hardware-cpu-global-get.txt";
         assert_eq!(run(path, "   HV Support: 3\n", true), ["vmware.hv_support[]=3"]);
+    }
+
+    #[test]
+    fn size_monitor_and_running_machines() {
+        let text = "numvcpus = \"8\"\nmemSize = \"16384\"\nhypervisor.cpuid.v0 = \"FALSE\"\n\
+                    monitor.virtual_mmu = \"hardware\"\nmonitor_control.enable_fullcpuid = \"TRUE\"\n";
+        let expected = [
+            "vmx.vcpus[x]=8",
+            "vmx.memory_mib[x]=16384",
+            "vmx.hides_hypervisor[x]=true",
+            "vmx.monitor[x]=monitor.virtual_mmu=hardware monitor_control.enable_fullcpuid=TRUE",
+        ];
+        assert_eq!(run("x.vmx", text, true), expected);
+        let list = "web\n   World ID: 2100\n   Display Name: web\n   Config File: /vmfs/web.vmx\n";
+        let path = "commands/esxcli-vm-process-list.txt";
+        assert_eq!(run(path, list, true), ["vmware.machines[]=web"]);
+        let text = "   Product: VMware ESXi\n   Version: 8.0.3\n   Build: Releasebuild-1\n";
+        let path = "commands/esxcli-system-version-get.txt";
+        assert_eq!(run(path, text, true), ["vmware.product[]=ESXi", "vmware.version[]=8.0.3"]);
     }
 }

@@ -93,6 +93,21 @@ const FACTS: &[FactDef] = &[
         command: "Get-VMProcessor * | Format-List VMName,ExposeVirtualizationExtensions",
     },
     FactDef {
+        name: "hyperv.dynamic_memory",
+        kind: Kind::Bool,
+        per: "VM",
+        doc: "Whether Hyper-V changes the VM's memory while it runs, which a VM with nesting on \
+              does not take part in",
+        command: "Get-VMMemory * | Format-List VMName,DynamicMemoryEnabled",
+    },
+    FactDef {
+        name: "hyperv.vcpus",
+        kind: Kind::Int,
+        per: "VM",
+        doc: "Virtual processors of the VM",
+        command: "Get-VM | Format-Table Name,ProcessorCount",
+    },
+    FactDef {
         name: "hyperv.vm_version",
         kind: Kind::Version,
         per: "VM",
@@ -280,7 +295,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// `Get-VM` and `Get-VMProcessor`.
+    /// `Get-VM`, `Get-VMProcessor` and `Get-VMMemory`.
     fn machines(&mut self, text: &str) {
         let mut rows: Vec<Vec<Pair<'_>>> = table(text);
         rows.push(list(text));
@@ -294,10 +309,18 @@ impl Reader<'_, '_> {
                             self.add_of("hyperv.vm_version", vm, Value::Version(version), place);
                         }
                     }
-                    "ExposeVirtualizationExtensions" => {
+                    "ExposeVirtualizationExtensions" | "DynamicMemoryEnabled" => {
+                        let fact = match key {
+                            "DynamicMemoryEnabled" => "hyperv.dynamic_memory",
+                            _ => "hyperv.expose_virt",
+                        };
                         if let Some(on) = kv::boolean(value) {
-                            let vm = vm.unwrap_or("");
-                            self.add_of("hyperv.expose_virt", vm, Value::Bool(on), place);
+                            self.add_of(fact, vm.unwrap_or(""), Value::Bool(on), place);
+                        }
+                    }
+                    "ProcessorCount" => {
+                        if let (Some(vm), Ok(count)) = (vm, value.parse()) {
+                            self.add_of("hyperv.vcpus", vm, Value::Int(count), place);
                         }
                     }
                     _ => {}

@@ -140,3 +140,25 @@ fn broken_text_gives_nothing() {
         }
     }
 }
+
+#[test]
+fn memory_and_processors_of_machines() {
+    let text = "\nVMName               : lab\nDynamicMemoryEnabled : True\n\
+                \nVMName               : web\nDynamicMemoryEnabled : False\n";
+    let mut out = Out::default();
+    let bytes = text.as_bytes();
+    parse(Piece { path: "commands/get-vmmemory.txt", bytes, whole: true }, &mut out);
+    let table = b"Name State ProcessorCount\n---- ----- --------------\nlab  Off   4\n";
+    parse(Piece { path: "commands/get-vm.txt", bytes: table, whole: true }, &mut out);
+    let seen: Vec<_> = out
+        .facts
+        .iter()
+        .map(|f| format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value))
+        .collect();
+    let expected = [
+        "hyperv.dynamic_memory[lab]=true",
+        "hyperv.dynamic_memory[web]=false",
+        "hyperv.vcpus[lab]=4",
+    ];
+    assert_eq!(seen, expected);
+}

@@ -8,6 +8,7 @@
 //!
 //! * `cpu.rs`: the guest's CPU, and whether it sees VMX or SVM
 //! * `devices.rs`: emulator, disks, assigned devices
+//! * `display.rs`: screens and USB
 //! * `host.rs`: capabilities of the host
 //! * `memory.rs`: the guest's RAM and what backs it
 //!
@@ -15,6 +16,7 @@
 
 mod cpu;
 mod devices;
+mod display;
 mod host;
 mod memory;
 #[cfg(test)]
@@ -57,7 +59,8 @@ const DEFINITION: &[FactDef] = &[
 ];
 
 /// The facts of all files of this folder.
-const PARTS: &[&[FactDef]] = &[DEFINITION, cpu::FACTS, devices::FACTS, host::FACTS, memory::FACTS];
+const PARTS: &[&[FactDef]] =
+    &[DEFINITION, cpu::FACTS, devices::FACTS, display::FACTS, host::FACTS, memory::FACTS];
 const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
@@ -131,6 +134,7 @@ impl Reader<'_, '_> {
         self.memory(domain);
         self.vcpus(domain);
         self.devices(domain);
+        self.display(domain);
         self.cpu(domain);
     }
 

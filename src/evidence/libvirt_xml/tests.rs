@@ -161,3 +161,22 @@ fn capabilities_by_architecture() {
         ]
     );
 }
+
+#[test]
+fn screens_and_usb() {
+    let text = "<domain type='kvm'><name>a</name><devices>\
+        <controller type='usb' model='qemu-xhci'/><controller type='pci' model='pcie-root'/>\
+        <input type='tablet' bus='usb'/><input type='mouse' bus='ps2'/>\
+        <graphics type='vnc'/><video><model type='qxl'/></video></devices></domain>";
+    let out = run("etc/libvirt/qemu/a.xml", text, true);
+    for (name, words) in [
+        ("domain.video", "qxl"),
+        ("domain.graphics", "vnc"),
+        ("domain.usb_controllers", "qemu-xhci"),
+        ("domain.usb_inputs", "tablet"),
+    ] {
+        assert_eq!(value(&out, name), Some(Value::words([words])), "{name}");
+    }
+    let bare = "<domain type='kvm'><name>a</name><devices/></domain>";
+    assert_eq!(value(&run("etc/libvirt/qemu/a.xml", bare, true), "domain.video"), None);
+}

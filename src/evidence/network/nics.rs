@@ -52,6 +52,11 @@ const FACTS: &[FactDef] = &[
         "Whether the guest may set its receive filters (macvtap)",
     ),
     nic(
+        "nic.isolated",
+        Kind::Bool,
+        "Whether the port may not talk to other isolated ports of its bridge, where it is said",
+    ),
+    nic(
         "nic.filter",
         Kind::Text,
         "Network filter on the interface, e.g. clean-traffic, no-mac-spoofing",
@@ -114,6 +119,9 @@ fn interface(piece: Piece<'_>, lines: &Lines<'_>, domain: &str, node: Node<'_, '
         if let Some(child) = descend(node, &[element]) {
             add(name, text(child, key), child);
         }
+    }
+    if let Some(port) = child(node, "port") {
+        add("nic.isolated", port.attribute("isolated").map(|i| Value::Bool(i == "yes")), port);
     }
     if let Some(mtu) = child(node, "mtu") {
         add("nic.mtu", mtu.attribute("size").and_then(|s| s.parse().ok()).map(Value::Int), mtu);

@@ -1,6 +1,6 @@
 //! Descriptions of single VMs by programs that are neither clouds nor libvirt: UTM's property
 //! list, the document with which Windows' Host Compute Service makes a VM, Incus and LXD
-//! instances, and KubeVirt's VirtualMachineInstances.
+//! instances.
 
 use std::sync::LazyLock;
 
@@ -72,32 +72,6 @@ pub(super) fn incus(text: &str, reader: &mut Reader<'_, '_>) {
     }
 }
 
-/// VirtualMachineInstances in YAML: `spec.domain.cpu.model`.
-pub(super) fn vmi(text: &str, reader: &mut Reader<'_, '_>) {
-    if !text.contains("VirtualMachine") {
-        return;
-    }
-    let indent = |l: &str| l.len() - l.trim_start().len();
-    let mut name = String::new();
-    let mut metadata = None;
-    let mut cpu = None;
-    for (line, text) in lines(text) {
-        let depth = indent(text);
-        let body = text.trim().trim_start_matches("- ");
-        metadata = metadata.filter(|d| depth > *d || body.is_empty());
-        cpu = cpu.filter(|d| depth > *d);
-        match body.split_once(':').map(|(k, v)| (k, kv::unquote(v.trim()))) {
-            Some(("metadata", "")) => metadata = Some(depth),
-            Some(("cpu", "")) => cpu = Some(depth),
-            Some(("name", of)) if metadata.is_some() => of.clone_into(&mut name),
-            Some(("model", model)) if cpu.is_some() && !model.is_empty() => {
-                reader.add_of("kubevirt.cpu_model", &name, Value::text(model), line, text);
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::facts_of;
@@ -127,17 +101,6 @@ mod tests {
         assert_eq!(
             facts_of("commands/incus-config-show-web.txt", text),
             ["incus.hugepages[web]=true"]
-        );
-    }
-
-    #[test]
-    fn kubevirt_vmi() {
-        let text = "kind: VirtualMachineInstance\nmetadata:\n  name: test\n  labels:\n    x: y\n\
-                    spec:\n  domain:\n    cpu:\n      cores: 1\n      model: Opteron_G2\n    devices:\n\
-                    \x20     interfaces:\n      - model: virtio\n        name: default\n";
-        assert_eq!(
-            facts_of("commands/kubectl-get-vmi.txt", text),
-            ["kubevirt.cpu_model[test]=Opteron_G2"]
         );
     }
 }

@@ -1,11 +1,12 @@
 //! Configurations and descriptions in which somebody decided about virtualization.
 //!
-//! * `libvirt.rs`: /etc/libvirt/qemu.conf, which says as whom QEMU runs
+//! * `libvirt.rs`: qemu.conf and libvirtd.conf: as whom QEMU runs, who may connect
+//! * `kubevirt.rs`: KubeVirt's objects, and what nodes of Kubernetes offer
 //! * `openstack.rs`: nova.conf
 //! * `emulation.rs`: settings that ask for software emulation, in many formats
 //! * `proxmox.rs`: Proxmox VE's guest configurations
 //! * `cloud.rs`: descriptions of cloud instances
-//! * `desktop.rs`: UTM, the Windows Host Compute Service, Incus, KubeVirt's VMIs
+//! * `desktop.rs`: UTM, the Windows Host Compute Service, Incus
 //!
 //! Defaults are never filled in: what a file does not say is not a fact. The one exception is
 //! marked at `pve.cpu`.
@@ -13,11 +14,12 @@
 mod cloud;
 mod desktop;
 mod emulation;
+mod kubevirt;
 mod libvirt;
 mod openstack;
 mod proxmox;
 
-use super::Slice;
+use super::{Slice, count, joined};
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 
 /// Configurations and descriptions.
@@ -25,6 +27,8 @@ pub const SLICE: Slice = Slice { name: "services", wants: WANTS, facts: FACTS, p
 
 const WANTS: &[Want] = &[
     Want::file("etc/libvirt/qemu.conf"),
+    Want::file("etc/libvirt/libvirtd.conf"),
+    Want::file("etc/libvirt/virtqemud.conf"),
     Want::file("etc/nova/**/*.conf"),
     Want::given("**/nova*.conf"),
     Want::file("etc/pve/qemu-server/*.conf"),
@@ -64,7 +68,13 @@ const fn def(
     FactDef { name, kind, per, doc, command }
 }
 
-const FACTS: &[FactDef] = &[
+const NOVA_LIBVIRT: &str = "sudo grep -A20 '^\\[libvirt\\]' /etc/nova/nova.conf";
+const NOVA_RATIO: &str = "sudo grep -E 'allocation_ratio|reserved_host' /etc/nova/nova.conf";
+
+const PARTS: &[&[FactDef]] = &[SETTINGS, kubevirt::FACTS];
+const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
+
+const SETTINGS: &[FactDef] = &[
     def(
         "libvirt.qemu_user",
         Kind::Text,
@@ -78,6 +88,48 @@ const FACTS: &[FactDef] = &[
         "",
         "Group that libvirt runs QEMU as, from qemu.conf",
         "sudo grep -E '^ *group' /etc/libvirt/qemu.conf",
+    ),
+    def(
+        "libvirt.dynamic_ownership",
+        Kind::Bool,
+        "",
+        "Whether libvirt gives the files of a guest to QEMU's user when it starts, from qemu.conf",
+        "sudo grep -E '^ *dynamic_ownership' /etc/libvirt/qemu.conf",
+    ),
+    def(
+        "libvirt.security_driver",
+        Kind::Text,
+        "",
+        "What confines QEMU: selinux, apparmor, none, from qemu.conf",
+        "sudo grep -E '^ *security_driver' /etc/libvirt/qemu.conf",
+    ),
+    def(
+        "libvirt.sock_group",
+        Kind::Text,
+        "",
+        "Group that may use libvirt's socket (unix_sock_group)",
+        "sudo grep -E '^ *unix_sock' /etc/libvirt/*d.conf",
+    ),
+    def(
+        "libvirt.sock_rw_perms",
+        Kind::Text,
+        "",
+        "Mode of libvirt's socket for full access (unix_sock_rw_perms)",
+        "sudo grep -E '^ *unix_sock' /etc/libvirt/*d.conf",
+    ),
+    def(
+        "libvirt.auth_rw",
+        Kind::Text,
+        "",
+        "How users of libvirt's socket are authorised (auth_unix_rw): none, polkit, sasl",
+        "sudo grep -E '^ *auth_unix_rw' /etc/libvirt/*d.conf",
+    ),
+    def(
+        "libvirt.auth_tcp",
+        Kind::Text,
+        "",
+        "How TCP connections are authorised (auth_tcp): none, sasl",
+        "sudo grep -E '^ *auth_tcp' /etc/libvirt/*d.conf",
     ),
     def(
         "libvirt.cgroup_device_acl",
@@ -108,6 +160,48 @@ const FACTS: &[FactDef] = &[
         "sudo grep -A20 '^\\[libvirt\\]' /etc/nova/nova.conf",
     ),
     def(
+        "nova.cpu_extra_flags",
+        Kind::Words,
+        "",
+        "CPU flags that OpenStack adds to the model (cpu_model_extra_flags)",
+        NOVA_LIBVIRT,
+    ),
+    def(
+        "nova.hw_machine_type",
+        Kind::Text,
+        "",
+        "OpenStack's default machine types, e.g. x86_64=q35",
+        NOVA_LIBVIRT,
+    ),
+    def(
+        "nova.cpu_dedicated_set",
+        Kind::Text,
+        "",
+        "CPUs that OpenStack pins vCPUs to ([compute] cpu_dedicated_set)",
+        "sudo grep -A20 '^\\[compute\\]' /etc/nova/nova.conf",
+    ),
+    def(
+        "nova.cpu_ratio_percent",
+        Kind::Int,
+        "",
+        "vCPUs that OpenStack places on 100 CPUs (cpu_allocation_ratio)",
+        NOVA_RATIO,
+    ),
+    def(
+        "nova.ram_ratio_percent",
+        Kind::Int,
+        "",
+        "Guest RAM that OpenStack places on a host, percent of its memory (ram_allocation_ratio)",
+        NOVA_RATIO,
+    ),
+    def(
+        "nova.reserved_host_memory_mib",
+        Kind::Int,
+        "",
+        "Memory that OpenStack leaves to the host, MiB (reserved_host_memory_mb)",
+        NOVA_RATIO,
+    ),
+    def(
         "emulation.asked",
         Kind::Text,
         "file",
@@ -136,6 +230,11 @@ const FACTS: &[FactDef] = &[
         "Whether the guest uses KVM, if it is said",
         "qm config ID",
     ),
+    def("pve.args", Kind::Text, "VM id", "Arguments that are added to QEMU's own", "qm config ID"),
+    def("pve.affinity", Kind::Text, "VM id", "CPUs that the guest may run on", "qm config ID"),
+    def("pve.machine", Kind::Text, "VM id", "Machine type, e.g. q35", "qm config ID"),
+    def("pve.vga", Kind::Text, "VM id", "Emulated graphics card, if it is said", "qm config ID"),
+    def("pve.tablet", Kind::Bool, "VM id", "Whether it has a USB tablet, if said", "qm config ID"),
     def("pve.name", Kind::Text, "VM id", "Name of the guest", "qm config ID"),
     def(
         "pve.model_flags",
@@ -196,13 +295,6 @@ const FACTS: &[FactDef] = &[
         "Whether an Incus or LXD VM wants huge pages (limits.memory.hugepages)",
         "incus config show NAME",
     ),
-    def(
-        "kubevirt.cpu_model",
-        Kind::Text,
-        "VMI",
-        "CPU model of a VirtualMachineInstance",
-        "kubectl get vmi NAME -o yaml",
-    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
@@ -211,6 +303,9 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     let file = piece.file_name();
     match piece.path {
         "etc/libvirt/qemu.conf" => libvirt::parse(&text, reader),
+        "etc/libvirt/libvirtd.conf" | "etc/libvirt/virtqemud.conf" => {
+            libvirt::daemon(&text, reader);
+        }
         "commands/sw_vers.txt" => desktop::macos(&text, reader),
         path if path.ends_with("virtual-guest/cpu-models.conf") => proxmox::models(&text, reader),
         path if path.contains("/qemu-server/") || file.starts_with("qm-config") => {
@@ -229,7 +324,7 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
         _ => {
             emulation::parse(&text, reader);
             cloud::node_labels(&text, reader);
-            desktop::vmi(&text, reader);
+            kubevirt::parse(&text, reader);
         }
     }
 }

@@ -33,6 +33,14 @@ pub(super) fn guest(text: &str, reader: &mut Reader<'_, '_>) {
                 Some(on) => reader.add_of("pve.kvm", id, Value::Bool(on), line, text),
                 None => reader.problem(line, "kvm is neither 0 nor 1"),
             },
+            "args" => reader.add_of("pve.args", id, Value::text(value), line, text),
+            "affinity" => reader.add_of("pve.affinity", id, Value::text(value), line, text),
+            "machine" => reader.add_of("pve.machine", id, Value::text(value), line, text),
+            "vga" => reader.add_of("pve.vga", id, Value::text(value), line, text),
+            "tablet" => match kv::boolean(value) {
+                Some(on) => reader.add_of("pve.tablet", id, Value::Bool(on), line, text),
+                None => reader.problem(line, "tablet is neither 0 nor 1"),
+            },
             "name" => reader.add_of("pve.name", id, Value::text(value), line, text),
             _ => {}
         }
@@ -100,6 +108,20 @@ mod tests {
         ];
         assert_eq!(facts_of("etc/pve/qemu-server/101.conf", text), expected);
         assert_eq!(facts_of("commands/qm-config-101.txt", text), expected);
+    }
+
+    #[test]
+    fn arguments_pins_and_screens() {
+        let text = "args: -cpu host,+vmx\naffinity: 0-7\nmachine: q35\ncpu: host\ntablet: 0\nvga: serial0\n";
+        let expected = [
+            "pve.args[5]=-cpu host,+vmx",
+            "pve.affinity[5]=0-7",
+            "pve.machine[5]=q35",
+            "pve.cpu[5]=host",
+            "pve.tablet[5]=false",
+            "pve.vga[5]=serial0",
+        ];
+        assert_eq!(facts_of("etc/pve/qemu-server/5.conf", text), expected);
     }
 
     #[test]
