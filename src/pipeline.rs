@@ -1,5 +1,6 @@
 //! The story: inputs, collected, analyzed, ruled upon, ranked, reported.
 
+use std::collections::VecDeque;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -64,20 +65,29 @@ impl Doctor {
     #[expect(clippy::disallowed_methods, reason = "stats say how long it took")]
     pub fn examine(&self, inputs: Vec<Input>) -> Examination {
         let start = Instant::now();
-        let several = inputs.len() > 1;
+        let mut several = inputs.len() > 1;
+        let mut inputs: VecDeque<Input> = inputs.into();
         let mut stats = Stats::default();
         let (mut hosts, mut layers, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        for mut input in inputs {
+        while let Some(mut input) = inputs.pop_front() {
             let name = input.source.name().to_owned();
             let host = Host::new("", Layer::Unknown, &name);
             let Collected { host, problems: found, stats: read, lines } =
                 collect::collect(input.source.as_mut(), host, &self.scanner);
+            for (layer, source) in input.source.others().into_iter().rev() {
+                several = true;
+                inputs.push_front(Input { source, layer: input.layer.or(layer) });
+            }
             stats.files += read.files;
             stats.bytes += read.bytes;
             stats.lines += lines;
             stats.events += host.events.total();
-            hosts.push(host);
-            layers.push(input.layer);
+            // What lies beside several machines is no machine where nothing is known of it.
+            let empty = host.facts.iter().next().is_none() && host.events.total() == 0;
+            if !(several && empty && input.layer.is_none()) {
+                hosts.push(host);
+                layers.push(input.layer);
+            }
             problems
                 .extend(found.into_iter().map(|p| if several { prefixed(p, &name) } else { p }));
         }

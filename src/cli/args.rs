@@ -92,6 +92,9 @@ pub struct Collect {
     /// Do not write a bundle, only report
     #[arg(long)]
     pub no_bundle: bool,
+    /// Add what a failing program printed, from a file; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub stderr: Vec<PathBuf>,
     /// Time limit of each command, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     pub timeout: u64,

@@ -73,11 +73,12 @@ pub(super) fn inputs(arguments: &[String]) -> anyhow::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-/// Opens an input. One that holds a folder per layer is several, unless the user says that it is
-/// one layer.
+/// Opens an input. One that holds several machines is several, and so is one with a folder per
+/// layer, unless the user says that it is one layer.
 fn open(path: &Path, layer: Option<Layer>) -> Result<Vec<Input>, SourceError> {
     if layer.is_some() {
-        return Ok(vec![Input { source: source::open(path)?, layer }]);
+        let hosts = source::open_hosts(path)?;
+        return Ok(hosts.into_iter().map(|source| Input { source, layer }).collect());
     }
     let sources = source::open_all(path)?;
     Ok(sources.into_iter().map(|(layer, source)| Input { source, layer }).collect())

@@ -11,7 +11,7 @@ use std::io::Read;
 
 use crate::evidence::{self, Slice, logs};
 use crate::model::{Fact, Gap, GapReason, Host, LineScanner, Out, Piece, Problem, Want, Writer};
-use crate::source::{Sink, Source, Stats, Wanted};
+use crate::source::{Found, Sink, Source, Stats, Wanted};
 
 /// Most bytes of one file that a slice parses. Larger files of the kinds that slices read do not
 /// occur on machines; logs have no such limit.
@@ -86,8 +86,12 @@ struct Collector<'c> {
 }
 
 impl Sink for Collector<'_> {
-    fn file(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
-        let matched = self.wanted.matches(path);
+    fn file(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) {
+        if logs::is_from_elsewhere(path) {
+            return;
+        }
+        let matched =
+            if found.link { self.wanted.matches_link(path) } else { self.wanted.matches(path) };
         let targets: Vec<Target> =
             matched.iter().filter_map(|i| self.targets.get(*i)).copied().collect();
         let slices: BTreeSet<usize> = targets
@@ -138,11 +142,15 @@ impl Collector<'_> {
     }
 
     /// Parsers know canonical paths; a person wants the path that is in the input.
-    fn parse(&mut self, slice: &Slice, found: &str, piece: Piece<'_>) {
+    fn parse(&mut self, slice: &Slice, found: Found<'_>, piece: Piece<'_>) {
         let mut out = Out::default();
         (slice.parse)(piece, &mut out);
         for fact in out.facts.iter_mut().filter(|f| f.origin.source == piece.path) {
-            found.clone_into(&mut fact.origin.source);
+            found.path.clone_into(&mut fact.origin.source);
+            fact.origin.line = fact.origin.line.map(|line| file_line(found, line));
+        }
+        for problem in &mut out.problems {
+            locate(problem, piece.path, found);
         }
         let unparsed = out.facts.is_empty() && !out.problems.is_empty();
         if unparsed {
@@ -159,9 +167,17 @@ impl Collector<'_> {
     }
 
     /// Streams a log through the scanner; gives back its last window, for slices that read it too.
-    fn log(&mut self, path: &str, found: &str, writer: Writer, reader: &mut dyn Read) -> Vec<u8> {
-        self.host.heard.extend(heard(writer));
-        let scanned = stream::scan(self.scanner, found, path, writer, reader);
+    fn log(
+        &mut self,
+        path: &str,
+        found: Found<'_>,
+        writer: Writer,
+        reader: &mut dyn Read,
+    ) -> Vec<u8> {
+        if !logs::is_of_few(path) {
+            self.host.heard.extend(heard(writer));
+        }
+        let scanned = stream::scan(self.scanner, found, writer, reader);
         for event in scanned.events {
             self.host.events.add(event);
         }
@@ -170,7 +186,7 @@ impl Collector<'_> {
     }
 
     /// A file that no evidence names: a log, if its head looks like one.
-    fn unknown(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
+    fn unknown(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) {
         if !self.never.matches(path).is_empty() {
             return;
         }
@@ -183,12 +199,34 @@ impl Collector<'_> {
     }
 }
 
+/// The line of the file that is a line of the content.
+fn file_line(found: Found<'_>, line: u32) -> u32 {
+    line.saturating_add(found.first_line.saturating_sub(1))
+}
+
+/// Puts a problem of the content (`path` or `path:line`) where it stands in the input.
+fn locate(problem: &mut Problem, path: &str, found: Found<'_>) {
+    let Some(rest) = problem.source.strip_prefix(path) else { return };
+    if rest.is_empty() {
+        found.path.clone_into(&mut problem.source);
+    } else if let Some(line) = rest.strip_prefix(':').and_then(|l| l.parse().ok()) {
+        problem.source = format!("{}:{}", found.path, file_line(found, line));
+    }
+}
+
 /// Whose silence a log proves. The system's log has lines of all daemons; the kernel's log has the
 /// audit records when no auditd takes them.
 fn heard(writer: Writer) -> Vec<Writer> {
     match writer {
         Writer::Other => {
-            vec![Writer::Kernel, Writer::Audit, Writer::Libvirt, Writer::Systemd, Writer::Udev]
+            vec![
+                Writer::Kernel,
+                Writer::Audit,
+                Writer::Libvirt,
+                Writer::Systemd,
+                Writer::Udev,
+                Writer::Network,
+            ]
         }
         Writer::Kernel => vec![Writer::Kernel, Writer::Audit],
         other => vec![other],

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::model::{Event, LineScanner, Stream, Writer};
 use crate::parse::logline;
+use crate::source::Found;
 
 /// Bytes that are held at a time. Memory stays at a few windows, whatever the log's size.
 const WINDOW: usize = 8 << 20;
@@ -23,14 +24,12 @@ pub(super) struct Scanned {
 /// Scans everything that `reader` gives.
 pub(super) fn scan(
     scanner: &dyn LineScanner,
-    found: &str,
-    path: &str,
+    found: Found<'_>,
     writer: Writer,
     reader: &mut dyn Read,
 ) -> Scanned {
     // Evidence is shown with the path a person can open; rules and gaps use the canonical one.
-    let source = if found.is_empty() { path } else { found };
-    let stream = Stream { source, writer, split: logline::split };
+    let stream = Stream { source: found.path, writer, split: logline::split };
     let mut result = Scanned { events: Vec::new(), lines: 0, tail: Vec::new() };
     let mut window = Vec::new();
     // Most logs are small: the window grows with the log.
@@ -47,7 +46,8 @@ pub(super) fn scan(
             Some(newline) if !end_reached => newline + 1,
             _ => window.len(),
         };
-        scan_window(scanner, &window[..cut], stream, &mut result);
+        let first = u64::from(found.first_line) + result.lines;
+        scan_window(scanner, &window[..cut], first, stream, &mut result);
         if end_reached {
             result.tail = window;
             return result;
@@ -56,11 +56,17 @@ pub(super) fn scan(
     }
 }
 
-fn scan_window(scanner: &dyn LineScanner, window: &[u8], stream: Stream<'_>, result: &mut Scanned) {
+/// `first` is the number of the window's first line.
+fn scan_window(
+    scanner: &dyn LineScanner,
+    window: &[u8],
+    mut first: u64,
+    stream: Stream<'_>,
+    result: &mut Scanned,
+) {
     let chunks = chunks(window);
     let counts: Vec<u64> =
         chunks.par_iter().map(|c| memchr::memchr_iter(b'\n', c).count() as u64).collect();
-    let mut first = result.lines + 1;
     let firsts: Vec<u64> = counts
         .iter()
         .map(|count| {

@@ -24,6 +24,7 @@ const WANTS: &[Want] = &[
         &["uname", "sos_commands/kernel/uname_-a", "sos_commands/kernel/uname"],
     ),
     Want::file("proc/version"),
+    Want::file("proc/version_signature"),
     Want::file("proc/cmdline"),
     Want::file("boot/config-*"),
     Want::file("usr/lib/kernel/config-*"),
@@ -54,6 +55,13 @@ const FACTS: &[FactDef] = &[
         per: "",
         doc: "The same as a version, for Linux only: 5.15.0-151-generic compares as 5.15.0",
         command: "uname -r",
+    },
+    FactDef {
+        name: "kernel.base",
+        kind: Kind::Version,
+        per: "",
+        doc: "Stable release that a distribution says its kernel is built from: Debian in uname -v, Ubuntu in /proc/version_signature",
+        command: "uname -v; cat /proc/version_signature",
     },
     FactDef {
         name: "kernel.arch",
@@ -102,6 +110,7 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     match piece.path {
         "commands/uname.txt" => uname(piece.path, &piece.text(), out),
         "proc/version" => proc_version(piece.path, &piece.text(), out),
+        "proc/version_signature" => version_signature(piece, out),
         "proc/cmdline" => cmdline(piece, out),
         _ => match config_text(piece) {
             Ok(text) => config(piece, &text, out),
@@ -121,6 +130,7 @@ fn uname(path: &str, text: &str, out: &mut Out) {
         let origin = Origin::new(path, Some(number), line);
         out.fact("kernel.name", Value::text(*system), origin.clone());
         facts_of_release(system, release, &origin, out);
+        debian_base(line, &origin, out);
         if let Some(arch) = arch(rest) {
             out.fact("kernel.arch", Value::text(arch), origin);
         }
@@ -128,6 +138,25 @@ fn uname(path: &str, text: &str, out: &mut Out) {
     }
     if !text.trim().is_empty() {
         out.problem(path, Some(1), "no line is an answer of uname -a");
+    }
+}
+
+/// `#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)`: the package's version is upstream's.
+fn debian_base(line: &str, origin: &Origin, out: &mut Out) {
+    let package = line.split_once(" Debian ").and_then(|(_, rest)| rest.split_whitespace().next());
+    if let Some(version) = package.and_then(Version::parse) {
+        out.fact("kernel.base", Value::Version(version), origin.clone());
+    }
+}
+
+/// `Ubuntu 5.15.0-94.104-generic 5.15.136`: the last word is the stable release underneath.
+fn version_signature(piece: Piece<'_>, out: &mut Out) {
+    let text = piece.text();
+    let Some(line) = text.lines().next().filter(|_| piece.whole) else { return };
+    let [_, _, base] = line.split_whitespace().collect::<Vec<_>>()[..] else { return };
+    if let Some(version) = Version::parse(base) {
+        let origin = Origin::new(piece.path, Some(1), line);
+        out.fact("kernel.base", Value::Version(version), origin);
     }
 }
 
@@ -168,7 +197,9 @@ fn proc_version(path: &str, text: &str, out: &mut Out) {
     let release = line.strip_prefix("Linux version ").and_then(|r| r.split_whitespace().next());
     match release {
         Some(release) => {
-            facts_of_release("Linux", release, &Origin::new(path, Some(1), line), out);
+            let origin = Origin::new(path, Some(1), line);
+            facts_of_release("Linux", release, &origin, out);
+            debian_base(line, &origin, out);
         }
         None if text.trim().is_empty() => {}
         None => out.problem(path, Some(1), "does not begin with `Linux version`"),
@@ -316,6 +347,17 @@ mod tests {
 
     fn value(out: &Out, name: &str) -> Option<String> {
         out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
+    }
+
+    #[test]
+    fn the_stable_release_that_a_distribution_names() {
+        let base = |path, text: &str| value(&read(path, text.as_bytes()), "kernel.base");
+        let debian = "Linux h 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) x86_64 GNU/Linux\n";
+        assert_eq!(base("commands/uname.txt", debian).as_deref(), Some("6.1.76-1"));
+        let ubuntu = "Ubuntu 5.15.0-94.104-generic 5.15.136\n";
+        assert_eq!(base("proc/version_signature", ubuntu).as_deref(), Some("5.15.136"));
+        let other = "Linux h 5.15.0-94-generic #104-Ubuntu SMP Tue Jan 9 15:25:40 UTC 2024 x86_64 GNU/Linux\n";
+        assert_eq!(base("commands/uname.txt", other), None);
     }
 
     #[test]

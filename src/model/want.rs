@@ -1,6 +1,6 @@
 //! Wants: what evidence asks a source for.
 
-/// A file, or the output of a command, that some evidence is read from.
+/// A file, a symbolic link, or the output of a command, that some evidence is read from.
 ///
 /// Evidence knows only canonical paths: `proc/cpuinfo` for a file, `commands/lsmod.txt` for
 /// the output of a command. Where other tools keep the same thing is said here too, so that one
@@ -16,6 +16,18 @@ pub enum Want {
         glob: &'static str,
         /// Whether `collect` takes it from a live host.
         live: bool,
+    },
+    /// Symbolic links whose targets are the content: the link's text as it stands, unresolved and
+    /// without a newline (`../../../../bus/pci/drivers/vfio-pci`). sysfs says much by links.
+    ///
+    /// `collect` follows links in the folders on the way (`sys/bus/pci/devices/*` are links), so
+    /// that `sys/bus/pci/devices/*/driver` works on a live host. A saved tree has links as links,
+    /// and the device's own folder under `sys/devices/`: want that too, by a glob with `**`, which
+    /// `collect` leaves out. Where an input has a file in the link's place (a rule's test, an
+    /// archive without links), its content is delivered instead: trim it.
+    Link {
+        /// Glob over canonical paths.
+        glob: &'static str,
     },
     /// Output of a command.
     Command {
@@ -39,6 +51,11 @@ impl Want {
         Self::File { glob, live: false }
     }
 
+    /// A symbolic link, whose target is wanted and not what it leads to.
+    pub const fn link(glob: &'static str) -> Self {
+        Self::Link { glob }
+    }
+
     /// A command with its place in a sosreport.
     pub const fn command(
         name: &'static str,
@@ -56,7 +73,7 @@ impl Want {
     /// Glob over canonical paths.
     pub fn glob(&self) -> String {
         match self {
-            Self::File { glob, .. } => (*glob).to_owned(),
+            Self::File { glob, .. } | Self::Link { glob } => (*glob).to_owned(),
             Self::Command { name, .. } => format!("commands/{name}.txt"),
         }
     }

@@ -1,7 +1,7 @@
 //! Writes our bundle: `nestdoctor-HOST-TIME.tar.zst`.
 //!
 //! A root-like tree: `manifest.json` first, then `proc/cpuinfo`, `commands/lsmod.txt` and so on,
-//! sorted. It holds a machine's logs and addresses, so that nobody but its owner may ever read it:
+//! sorted, then the symbolic links that were asked for, as links. It holds a machine's logs and addresses, so that nobody but its owner may ever read it:
 //! mode 0600 from its creation on. It appears under its name only when it is complete.
 
 #![expect(clippy::disallowed_methods, reason = "source/ is the only part that touches the outside")]
@@ -79,6 +79,10 @@ fn pack(collected: &Collected, host: &str, time: &str) -> io::Result<Vec<u8>> {
     for (path, bytes) in &collected.files {
         append(&mut builder, path, bytes, collected.taken)?;
     }
+    for (path, target) in &collected.links {
+        let mut header = header(tar::EntryType::Symlink, 0, collected.taken);
+        builder.append_link(&mut header, path, target)?;
+    }
     builder.into_inner()
 }
 
@@ -88,10 +92,15 @@ fn append(
     bytes: &[u8],
     taken: u64,
 ) -> io::Result<()> {
+    let mut header = header(tar::EntryType::Regular, bytes.len() as u64, taken);
+    builder.append_data(&mut header, path, bytes)
+}
+
+fn header(kind: tar::EntryType, size: u64, taken: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
-    header.set_entry_type(tar::EntryType::Regular);
+    header.set_entry_type(kind);
     header.set_mode(0o600);
     header.set_mtime(taken);
-    header.set_size(bytes.len() as u64);
-    builder.append_data(&mut header, path, bytes)
+    header.set_size(size);
+    header
 }

@@ -7,11 +7,13 @@ use std::collections::HashSet;
 use std::io::{self, Cursor, Read};
 
 use super::codec::{self, Codec};
+use super::journal;
 use super::layout::{Layout, Role};
 use super::limits::{self, Limits, size};
 use super::manifest::Manifest;
+use super::sections::{self, Sections, Style, Title, command};
 use super::wanted::{Wanted, is_log, variant};
-use super::{Sink, Stats};
+use super::{Found, Sink, Stats};
 use crate::model::{Gap, GapReason, Problem};
 
 /// One visit of a source.
@@ -69,7 +71,51 @@ impl<'a> Delivery<'a> {
             Role::Manifest => self.manifest(found, reader),
             Role::Evidence(path) => self.evidence(&path, found, false, packed, reader),
             Role::Unknown(path) => self.evidence(&path, found, true, packed, reader),
+            Role::Sections => {
+                self.cap = self.limits.plain;
+                let mut head = Head::read(reader);
+                let style = sections::style(&head.bytes)?;
+                self.sections(style, found, &mut head)
+            }
         }
+    }
+
+    /// Hands on the sections of a text that somebody wants.
+    fn sections(&mut self, style: Style, found: &str, reader: &mut dyn Read) -> Option<String> {
+        let mut guard = Guard { inner: reader, left: self.cap, read: 0, fault: None };
+        let mut sections = Sections::new(style, &mut guard);
+        while let Ok(Some((title, first_line))) = sections.advance() {
+            let (path, value) = match title {
+                Title::Command(line) => (command::canonical(self.wanted, &line), None),
+                Title::File(path) => (self.wanted.canonical(&path), None),
+                Title::Value(path, value) => (self.wanted.canonical(&path), Some(value)),
+                Title::Other => (None, None),
+            };
+            let Some(path) = path else { continue };
+            let place = Found { path: found, first_line, link: false };
+            if let Some(value) = value {
+                self.pass_on(&path, place, &mut value.as_bytes());
+            } else if sections.begins_with("ERROR: Command not found").unwrap_or(false) {
+                self.gap(&path, GapReason::NoSuchCommand);
+            } else {
+                self.pass_on(&path, place, &mut sections);
+            }
+        }
+        guard.fault
+    }
+
+    /// Hands the target of a symbolic link on, if anybody wants it. Answers what the file that it
+    /// leads to is for us under the link's path.
+    pub(super) fn link(&mut self, layout: &Layout, found: &str, target: &str) -> Role {
+        let path = layout.relative(found);
+        if !self.wanted.wants_link(path) {
+            return self.role(layout, found);
+        }
+        let place = Found { link: true, ..Found::file(found) };
+        self.sink.file(path, place, &mut target.as_bytes());
+        self.stats.files += 1;
+        self.stats.bytes = self.stats.bytes.saturating_add(target.len() as u64);
+        if self.wanted.wants_file(path) { self.role(layout, found) } else { Role::Other }
     }
 
     fn manifest(&mut self, found: &str, reader: &mut dyn Read) -> Option<String> {
@@ -110,6 +156,9 @@ impl<'a> Delivery<'a> {
 
     /// Tells text from binary data, then hands on.
     fn text(&mut self, path: &str, found: &str, unknown: bool, head: &mut Head) -> Option<String> {
+        if let Some(kind) = journal::kind(&head.bytes) {
+            return self.journal(path, found, unknown, kind, head);
+        }
         let texts = unknown || is_log(path) || path.starts_with("commands/");
         if texts && let Some(order) = Utf16::order(&head.bytes) {
             return self.hand_on(path, found, &mut Utf16::new(head, order));
@@ -124,11 +173,39 @@ impl<'a> Delivery<'a> {
             self.problem(found, what);
             return None;
         }
+        if unknown && let Some(style) = sections::style(&head.bytes) {
+            return self.sections(style, found, head);
+        }
         self.hand_on(path, found, head)
     }
 
+    /// Hands a journal on, as lines.
+    fn journal(
+        &mut self,
+        path: &str,
+        found: &str,
+        unknown: bool,
+        kind: journal::Kind,
+        head: &mut Head,
+    ) -> Option<String> {
+        // Whatever it is called, it is what journalctl knows.
+        let known = unknown.then(|| variant("commands/journalctl.txt", &path.replace('/', "_")));
+        self.cap = self.cap.min(self.limits.entry);
+        let mut lines = journal::Lines::new(kind, head);
+        let fault = self.hand_on(known.as_deref().unwrap_or(path), found, &mut lines);
+        let lost = lines.lost().map(str::to_owned);
+        if let Some(lost) = &lost {
+            self.problem(found, lost.as_str());
+        }
+        fault.filter(|fault| lost.as_ref() != Some(fault))
+    }
+
     fn hand_on(&mut self, path: &str, found: &str, reader: &mut dyn Read) -> Option<String> {
-        let path = self.unique(path, found);
+        self.pass_on(path, Found::file(found), reader)
+    }
+
+    fn pass_on(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) -> Option<String> {
+        let path = self.unique(path, found.path);
         let mut guard = Guard { inner: reader, left: self.cap, read: 0, fault: None };
         self.sink.file(&path, found, &mut guard);
         let (read, fault) = (guard.read, guard.fault);
@@ -155,8 +232,8 @@ impl<'a> Delivery<'a> {
 }
 
 /// A reader of which the first bytes are known.
-struct Head<'r> {
-    bytes: Vec<u8>,
+pub(super) struct Head<'r> {
+    pub(super) bytes: Vec<u8>,
     at: usize,
     /// An error that came while they were read; it is due when they are consumed.
     error: Option<io::Error>,
@@ -164,7 +241,7 @@ struct Head<'r> {
 }
 
 impl<'r> Head<'r> {
-    fn read(rest: &'r mut dyn Read) -> Self {
+    pub(super) fn read(rest: &'r mut dyn Read) -> Self {
         let mut bytes = Vec::new();
         let error = rest.take(limits::HEAD as u64).read_to_end(&mut bytes).err();
         Self { bytes, at: 0, error, rest }

@@ -10,10 +10,15 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::archive::Pass;
 use super::deliver::Delivery;
-use super::layout::{Decider, Layout, Role, Scope, link_target};
-use super::limits::{self, Limits};
+use super::layout::{Layout, Role, Scope, link_target};
+use super::limits::{self, Bounds, Limits};
 use super::manifest::Manifest;
+use super::member::{Go, MemberKind};
+use super::nest;
+use super::stream::Store;
+use super::survey::{Survey, Unit};
 use super::{Sink, Source, Stats, Wanted};
 use crate::model::GapReason;
 
@@ -22,13 +27,15 @@ pub(super) struct Directory {
     path: PathBuf,
     name: String,
     scope: Scope,
+    layout: Layout,
     limits: Limits,
     manifest: Option<Manifest>,
 }
 
 impl Directory {
-    pub(super) fn new(path: &Path, name: String, scope: Scope, limits: Limits) -> Self {
-        Self { path: path.to_owned(), name, scope, limits, manifest: None }
+    pub(super) fn new(path: &Path, name: String, unit: Unit, limits: Limits) -> Self {
+        let Unit { scope, layout, .. } = unit;
+        Self { path: path.to_owned(), name, scope, layout, limits, manifest: None }
     }
 }
 
@@ -86,36 +93,63 @@ impl Tree {
     }
 }
 
-/// Calls back for every file's path until it answers false.
-pub(super) fn paths(top: &Path, limits: Limits, visit: &mut dyn FnMut(&str) -> bool) {
-    for entry in Tree::of(top, limits).entries {
-        if !visit(&entry.path) {
-            return;
-        }
+/// Looks through a directory for machines.
+pub(super) fn survey(top: &Path, limits: Limits, survey: Survey) -> Survey {
+    let survey = std::cell::RefCell::new(survey);
+    let bounds = Bounds::new(limits);
+    let enter = |path: &str| !survey.borrow().covers(path);
+    let tree = Tree::of(top, limits);
+    for entry in &tree.entries {
+        survey.borrow_mut().offer(&entry.path);
     }
+    for entry in tree.entries.iter().filter(|e| !e.link && nest::named(&e.path)) {
+        if !enter(&entry.path) {
+            continue;
+        }
+        let store = Store::Path(entry.on_disk.clone());
+        nest::walk_file(&store, &entry.path, &bounds, &enter, &mut |member, _| match member.kind {
+            MemberKind::Refused(_) | MemberKind::Broken(_) => Go::On,
+            _ => survey.borrow_mut().offer(&member.path),
+        });
+    }
+    survey.into_inner()
 }
 
 impl Source for Directory {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn Sink) -> Stats {
-        let mut tree = Tree::of(&self.path, self.limits);
-        tree.entries.retain(|e| self.scope.inside(&e.path).is_some());
-        // A layer's folder is the top of its own tree.
-        let inside = |e: &Entry| self.scope.inside(&e.path).unwrap_or_default().to_owned();
-        let paths: Vec<String> = tree.entries.iter().map(inside).collect();
-        let layout = Decider::decide(paths.iter().map(String::as_str));
+        let tree = Tree::of(&self.path, self.limits);
+        let (scope, layout) = (&self.scope, &self.layout);
         let mut delivery = Delivery::new(wanted, sink, self.limits);
-        report(&tree, &self.name, self.limits, &layout, &mut delivery);
-        let top = match &self.scope {
-            Scope::Under(prefix) => self.path.join(prefix),
-            Scope::All | Scope::Outside(_) => self.path.clone(),
-        };
-        for (entry, found) in tree.entries.iter().zip(&paths) {
-            let role = delivery.role(&layout, found);
+        report(&tree, &self.name, self.limits, layout, &mut delivery);
+        let top = self.path.join(&scope.under);
+        let bounds = Bounds::new(self.limits);
+        let enter = |path: &str| Pass::enters(layout, scope, path);
+        for entry in &tree.entries {
+            if !entry.link && nest::named(&entry.path) && enter(&entry.path) {
+                let store = Store::Path(entry.on_disk.clone());
+                let mut pass = Pass::new(layout, scope, &mut delivery);
+                nest::walk_file(&store, &entry.path, &bounds, &enter, &mut |member, reader| {
+                    pass.member(member, reader)
+                });
+                if pass.missed() {
+                    let bounds = Bounds::new(self.limits);
+                    nest::walk_file(&store, &entry.path, &bounds, &enter, &mut |m, reader| {
+                        pass.linked(&m, reader)
+                    });
+                }
+                continue;
+            }
+            let Some(found) = scope.inside(&entry.path) else { continue };
+            let target = entry.link.then(|| std::fs::read_link(&entry.on_disk).ok()).flatten();
+            let role = match target {
+                Some(target) => delivery.link(layout, found, &target.to_string_lossy()),
+                None => delivery.role(layout, found),
+            };
             if role == Role::Other {
                 continue;
             }
             let on_disk = if entry.link {
-                let Some(target) = follow(&top, &layout, &delivery, found) else { continue };
+                let Some(target) = follow(&top, layout, &delivery, found) else { continue };
                 target
             } else {
                 entry.on_disk.clone()
@@ -186,7 +220,7 @@ fn real_parent(root: &Path, relative: &str) -> bool {
 fn deliver(on_disk: &Path, role: Role, found: &str, delivery: &mut Delivery<'_>) {
     let path = match &role {
         Role::Evidence(path) | Role::Unknown(path) => path.clone(),
-        Role::Manifest | Role::Other => found.to_owned(),
+        Role::Manifest | Role::Sections | Role::Other => found.to_owned(),
     };
     // The walk saw a file; should it have become a pipe since, opening it would hang.
     let opened = on_disk.symlink_metadata().and_then(|meta| {

@@ -1,30 +1,31 @@
-//! A single file that is no archive: a log, plain or compressed, or a packet capture.
+//! A single file that is no archive: a log, plain or compressed, a journal, or a packet capture.
 //!
 //! Its name tells what it holds: `dmesg.txt` is `commands/dmesg.txt`, `syslog` is
 //! `var/log/syslog`, a capture is `captures/NAME`. Any other text keeps its own name and is
 //! perhaps a log.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::codec::{Codec, without_suffix};
 use super::deliver::Delivery;
 use super::layout::{Layout, Role};
 use super::limits::Limits;
 use super::manifest::Manifest;
-use super::{Sink, Source, Stats, Wanted, stream};
+use super::stream::{self, Store};
+use super::{Sink, Source, Stats, Wanted, journal};
 use crate::model::GapReason;
 
 /// A single file.
 pub(super) struct Single {
-    path: PathBuf,
+    store: Store,
     name: String,
     codec: Codec,
     limits: Limits,
 }
 
 impl Single {
-    pub(super) fn new(path: &Path, name: String, codec: Codec, limits: Limits) -> Self {
-        Self { path: path.to_owned(), name, codec, limits }
+    pub(super) fn new(store: Store, name: String, codec: Codec, limits: Limits) -> Self {
+        Self { store, name, codec, limits }
     }
 
     fn role(wanted: &Wanted, found: &str) -> Role {
@@ -40,13 +41,12 @@ impl Single {
 
 impl Source for Single {
     fn visit(&mut self, wanted: &Wanted, sink: &mut dyn Sink) -> Stats {
-        let found = self
-            .path
+        let found = Path::new(&self.name)
             .file_name()
             .map_or_else(|| self.name.clone(), |n| n.to_string_lossy().into_owned());
         let mut delivery = Delivery::new(wanted, sink, self.limits);
         let role = Self::role(wanted, &found);
-        match stream::open(&self.path, self.codec, self.limits) {
+        match stream::open(&self.store, self.codec, self.limits) {
             Ok(mut reader) => {
                 let packed = self.codec != Codec::Plain;
                 if let Some(fault) = delivery.file(role, &found, packed, &mut reader) {
@@ -73,15 +73,16 @@ impl Source for Single {
 /// What a file is that begins so, where it is none that is read.
 pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     const KINDS: &[(&[u8], &str)] = &[
-        (b"PK\x03\x04", "a zip archive; unpack it and name the directory"),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and name the directory"),
         (b"Rar!", "a rar archive; unpack it and name the directory"),
-        (b"LPKSHHRH", "a binary journal; export it with `journalctl --file=FILE -o short-iso`"),
         (b"ElfFile\0", "a binary Windows event log; export it as text"),
         (b"\x7fELF", "a program (ELF)"),
         (b"QFI\xfb", "a disk image (qcow2)"),
         (b"KDUMP   ", "a kernel crash dump"),
     ];
+    if journal::kind(head).is_some() {
+        return None;
+    }
     if let Some((_, what)) = KINDS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(what);
     }

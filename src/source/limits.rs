@@ -4,6 +4,9 @@
 //! breach is a problem in the report, with the rest of the input still analyzed where the format
 //! allows it.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 /// One mebibyte.
 pub(super) const MIB: u64 = 1 << 20;
 /// One gibibyte.
@@ -42,6 +45,24 @@ impl Limits {
     };
 }
 
+/// What has been read of an input with all archives in it, against the limits.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) limits: Limits,
+    /// Members of all archives.
+    pub(super) entries: Cell<u64>,
+    /// Bytes that nested archives and members of zip archives expanded to.
+    pub(super) expanded: Cell<u64>,
+}
+
+impl Bounds {
+    pub(super) fn new(limits: Limits) -> Rc<Self> {
+        Rc::new(Self { limits, entries: Cell::new(0), expanded: Cell::new(0) })
+    }
+}
+
+/// Archives in archives.
+pub(super) const NESTING: usize = 3;
 /// Folders below the input's top.
 pub(super) const DEPTH: usize = 64;
 /// Bytes of a manifest.

@@ -36,8 +36,12 @@ use command::Outcome;
 
 /// Path of the probe's output.
 const PROBE: &str = "commands/kvm-probe.txt";
+/// Path of what a failing program printed; see [`Collected::add_stderr`].
+const STDERR: &str = "commands/stderr.txt";
 /// Commands that run at once: they mostly wait.
 const THREADS: usize = 8;
+/// How the paths of second samples end: their commands run when all others have answered.
+const SECOND_SAMPLE: &str = ".2.txt";
 
 /// How to collect.
 #[derive(Debug, Clone)]
@@ -68,6 +72,8 @@ impl Default for LiveOptions {
 pub struct Collected {
     /// Content by canonical path.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Targets of symbolic links by canonical path.
+    pub links: BTreeMap<String, String>,
     /// All that was asked for, by path.
     pub manifest: Vec<ManifestEntry>,
     /// What is missing: the same that the manifest says.
@@ -101,7 +107,18 @@ impl Collected {
     pub fn source(&self, host: &str, time: &str) -> Memory {
         let mut files = self.files.clone();
         files.insert("manifest.json".to_owned(), self.manifest_json(host, time));
-        Memory::new(host, files)
+        Memory::new(host, files).with_links(self.links.clone())
+    }
+
+    /// Adds what a failing program printed: `commands/stderr.txt`, `commands/stderr-2.txt`, ...
+    pub fn add_stderr(&mut self, printed: Printed) {
+        let taken = |path: &String| self.manifest.iter().any(|e| e.path == *path);
+        let numbered = (2..).map(|n: u32| format!("commands/stderr-{n}.txt"));
+        let mut paths = std::iter::once(STDERR.to_owned()).chain(numbered);
+        let path = paths.find(|p| !taken(p)).expect("the numbers do not end");
+        self.add(Item::of(path, printed.source, printed.outcome));
+        self.manifest.sort_by(|a, b| a.path.cmp(&b.path));
+        self.gaps.sort();
     }
 
     fn add(&mut self, mut item: Item) {
@@ -114,10 +131,33 @@ impl Collected {
         if let Some(bytes) = item.bytes {
             item.entry.size = bytes.len() as u64;
             item.entry.sha256 = hex(&Sha256::digest(&bytes));
-            self.files.insert(item.entry.path.clone(), bytes);
+            let path = item.entry.path.clone();
+            match &item.entry.link {
+                Some(target) => _ = self.links.insert(path, target.clone()),
+                None => _ = self.files.insert(path, bytes),
+            }
         }
         self.gaps.extend(item.entry.gap());
         self.manifest.push(item.entry);
+    }
+}
+
+/// What a failing program printed, read from the file it was kept in.
+#[derive(Debug)]
+pub struct Printed {
+    source: String,
+    outcome: Outcome,
+}
+
+impl Printed {
+    /// Reads the file; of a long one the end, where a program says what it died of.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being read.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        let (bytes, truncated) = files::content(file, true)?;
+        let outcome = Outcome { bytes: Some(bytes), truncated, ..Outcome::default() };
+        Ok(Self { source: file.display().to_string(), outcome })
     }
 }
 
@@ -175,20 +215,20 @@ pub fn collect(
     let mut collected = Collected { taken: now, ..Collected::default() };
     let mut seen = BTreeSet::new();
     let processor = processor::Processor::of(&options.root);
-    for glob in file_globs(wants) {
+    for (glob, links) in globs(wants) {
         let Some(glob) = processor.fitting(glob) else { continue };
         progress(&glob);
-        for item in files::read(&options.root, &glob) {
-            if seen.insert(item.entry.path.clone()) {
+        for item in files::read(&options.root, &glob, links) {
+            if seen.insert((item.entry.path.clone(), links)) {
                 collected.add(item);
             }
         }
     }
-    if seen.insert(PROBE.to_owned()) {
+    if seen.insert((PROBE.to_owned(), false)) {
         collected.add(probe(options));
     }
     for item in run_all(wants, options, progress) {
-        if seen.insert(item.entry.path.clone()) {
+        if seen.insert((item.entry.path.clone(), false)) {
             collected.add(item);
         }
     }
@@ -197,11 +237,14 @@ pub fn collect(
     collected
 }
 
-fn file_globs(wants: &[Want]) -> BTreeSet<&'static str> {
+/// Globs of files and, with true, of links. sysfs is full of cycles: links are taken by globs of
+/// a known depth only.
+fn globs(wants: &[Want]) -> BTreeSet<(&'static str, bool)> {
     wants
         .iter()
         .filter_map(|want| match want {
-            Want::File { glob, live: true } => Some(*glob),
+            Want::File { glob, live: true } => Some((*glob, false)),
+            Want::Link { glob } if !glob.contains("**") => Some((*glob, true)),
             _ => None,
         })
         .collect()
@@ -276,7 +319,11 @@ fn run_all(wants: &[Want], options: &LiveOptions, progress: &(dyn Fn(&str) + Syn
         return jobs.iter().map(|j| Item::missing(&j.path, &j.line(), why)).collect();
     }
     let until = Instant::now() + options.deadline;
+    // A counter's second sample is worth something only some time after its first.
+    let (later, jobs): (Vec<Job>, Vec<Job>) =
+        jobs.into_iter().partition(|j| j.path.ends_with(SECOND_SAMPLE));
     let mut items = run_jobs(&jobs, options, until, progress);
+    items.extend(run_jobs(&later, options, until, progress));
     let domains = domains(wants, options, until, &mut items);
     items.extend(run_jobs(&domains, options, until, progress));
     items

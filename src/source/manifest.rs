@@ -54,6 +54,9 @@ pub struct ManifestEntry {
     pub size: u64,
     /// SHA-256 in hexadecimal; empty where nothing was collected.
     pub sha256: String,
+    /// Target of a symbolic link that was kept as such; `size` and `sha256` are the text's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
     /// Exit status of the command.
     pub exit_status: Option<i32>,
     /// Why it is missing or not whole.

@@ -1,45 +1,136 @@
-//! A file's bytes, decompressed on a thread of their own and counted.
+//! Bytes of a file or of a member of an archive, decompressed and counted. A file's are
+//! decompressed on a thread of their own.
 
 #![expect(clippy::disallowed_methods, reason = "source/ is the only reader of the outside")]
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::codec::Codec;
-use super::limits::{Limits, size};
+use super::limits::{Bounds, HEAD, Limits, size};
 
 /// Bytes that are handed from thread to thread at once.
 const CHUNK: usize = 256 << 10;
 /// Chunks that may wait: decompression and analysis overlap, memory stays bounded.
 const AHEAD: usize = 8;
 
-/// Opens `path` and undoes `codec`; expansion beyond `limits` ends the stream with an error.
-pub(super) fn open(path: &Path, codec: Codec, limits: Limits) -> io::Result<Metered> {
-    let file = File::open(path)?;
-    let meter = Rc::new(Meter::new(limits));
+/// A file that can be read more than once.
+#[derive(Clone)]
+pub(super) enum Store {
+    /// By its path.
+    Path(PathBuf),
+    /// What came from a stream, in a file without a name.
+    Spool(Arc<File>),
+    /// A stream, which can be read only once.
+    Once(Arc<Mutex<Option<Stream>>>),
+}
+
+/// A stream as a whole.
+type Stream = Box<dyn Read + Send>;
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Path(_) => "Path",
+            Self::Spool(_) => "Spool",
+            Self::Once(_) => "Once",
+        })
+    }
+}
+
+impl Store {
+    /// The file. Of a spool's file nobody else may use the position.
+    pub(super) fn file(&self) -> io::Result<File> {
+        match self {
+            Self::Path(path) => File::open(path),
+            Self::Spool(file) => file.try_clone(),
+            Self::Once(_) => Err(io::Error::other("a stream cannot be read twice")),
+        }
+    }
+
+    /// A reader of all of it.
+    pub(super) fn reader(&self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Path(path) => Box::new(File::open(path)?),
+            Self::Spool(file) => Box::new(At { file: Arc::clone(file), position: 0 }),
+            Self::Once(stream) => {
+                let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+                stream.ok_or_else(|| io::Error::other("a stream cannot be read twice"))?
+            }
+        })
+    }
+
+    /// A stream that is read once.
+    pub(super) fn once(stream: Stream) -> Self {
+        Self::Once(Arc::new(Mutex::new(Some(stream))))
+    }
+
+    /// Keeps what a reader gives in a file without a name; nobody can open it, and it is gone with
+    /// the program. Answers how many bytes there were.
+    pub(super) fn spool(reader: &mut dyn Read, most: u64) -> io::Result<(Self, u64)> {
+        let mut file = tempfile::tempfile()?;
+        let length = io::copy(&mut reader.take(most.saturating_add(1)), &mut file)?;
+        if length > most {
+            return Err(io::Error::other(format!("longer than {}", size(most))));
+        }
+        Ok((Self::Spool(Arc::new(file)), length))
+    }
+}
+
+/// A file's bytes by a position of their own.
+struct At {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.position)?;
+        self.position = self.position.saturating_add(read as u64);
+        Ok(read)
+    }
+}
+
+/// Opens a file and undoes `codec`; expansion beyond `limits` ends the stream with an error.
+pub(super) fn open(store: &Store, codec: Codec, limits: Limits) -> io::Result<Metered<'static>> {
+    let file = store.reader()?;
+    let meter = Rc::new(Meter::new(limits, None));
     let inner: Box<dyn Read> = if codec == Codec::Plain {
         Box::new(io::BufReader::with_capacity(CHUNK, file))
     } else {
         let counted = Counted { inner: file, read: Arc::clone(&meter.packed) };
         Box::new(Ahead::start(codec, counted))
     };
-    Ok(Metered { inner, meter, packed: codec != Codec::Plain })
+    Ok(Metered::new(inner, meter, codec != Codec::Plain))
+}
+
+/// Undoes the compression of a member of an archive by `decode`; all such members together may
+/// expand to no more than `bounds` allow.
+pub(super) fn nested<'r>(
+    reader: &'r mut dyn Read,
+    bounds: &Rc<Bounds>,
+    decode: impl FnOnce(Box<dyn Read + 'r>) -> Box<dyn Read + 'r>,
+) -> Metered<'r> {
+    let meter = Rc::new(Meter::new(bounds.limits, Some(Rc::clone(bounds))));
+    let counted = Counted { inner: reader, read: Arc::clone(&meter.packed) };
+    Metered::new(decode(Box::new(counted)), meter, true)
 }
 
 /// Counts what is read from the file.
-struct Counted {
-    inner: File,
+struct Counted<R> {
+    inner: R,
     read: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buf)?;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
@@ -56,7 +147,7 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn start(codec: Codec, packed: Counted) -> Self {
+    fn start(codec: Codec, packed: Counted<Box<dyn Read + Send>>) -> Self {
         let (sender, chunks) = sync_channel(AHEAD);
         thread::spawn(move || {
             pump(&mut codec.decode(io::BufReader::with_capacity(CHUNK, packed)), &sender);
@@ -117,6 +208,8 @@ impl Read for Ahead {
 /// What is known of a stream while another holds its reader.
 pub(super) struct Meter {
     limits: Limits,
+    /// What is shared with all nested streams of the input.
+    shared: Option<Rc<Bounds>>,
     packed: Arc<AtomicU64>,
     read: Cell<u64>,
     budget: Cell<Option<u64>>,
@@ -125,9 +218,10 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, shared: Option<Rc<Bounds>>) -> Self {
         Self {
             limits,
+            shared,
             packed: Arc::new(AtomicU64::new(0)),
             read: Cell::new(0),
             budget: Cell::new(None),
@@ -163,6 +257,9 @@ impl Meter {
                 Err(format!("more than {}", size(limits.plain)))
             };
         }
+        if self.shared.as_ref().is_some_and(|s| s.expanded.get() >= limits.total) {
+            return Err(format!("all nested files expand to more than {}", size(limits.total)));
+        }
         if read >= limits.total {
             return Err(format!("it expands to more than {}", size(limits.total)));
         }
@@ -177,6 +274,9 @@ impl Meter {
     fn count(&self, bytes: &[u8]) {
         let n = bytes.len() as u64;
         self.read.set(self.read.get().saturating_add(n));
+        if let Some(shared) = &self.shared {
+            shared.expanded.set(shared.expanded.get().saturating_add(n));
+        }
         self.budget.set(self.budget.get().map(|b| b.saturating_sub(n)));
         let tail = bytes.iter().rev().take_while(|b| **b == 0).count() as u64;
         self.zeros.set(if tail == n { self.zeros.get().saturating_add(n) } else { tail });
@@ -184,20 +284,35 @@ impl Meter {
 }
 
 /// A stream that keeps to its limits.
-pub(super) struct Metered {
-    inner: Box<dyn Read>,
+pub(super) struct Metered<'r> {
+    inner: Box<dyn Read + 'r>,
+    /// Bytes that were looked at before they are read, and the error after them.
+    ahead: io::Cursor<Vec<u8>>,
+    error: Option<io::Error>,
     meter: Rc<Meter>,
     packed: bool,
 }
 
-impl Metered {
+impl<'r> Metered<'r> {
+    fn new(inner: Box<dyn Read + 'r>, meter: Rc<Meter>, packed: bool) -> Self {
+        Self { inner, ahead: io::Cursor::default(), error: None, meter, packed }
+    }
+
+    /// The first bytes, which are still to be read, and why there are no more of them.
+    pub(super) fn peek(&mut self) -> (&[u8], Option<String>) {
+        let mut bytes = Vec::new();
+        self.error = (&mut self.inner).take(HEAD as u64).read_to_end(&mut bytes).err();
+        self.ahead = io::Cursor::new(bytes);
+        (self.ahead.get_ref(), self.error.as_ref().map(ToString::to_string))
+    }
+
     /// The stream's counters.
     pub(super) fn meter(&self) -> Rc<Meter> {
         Rc::clone(&self.meter)
     }
 }
 
-impl Read for Metered {
+impl Read for Metered<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if let Err(breach) = self.meter.check(self.packed) {
             self.meter.breach.borrow_mut().get_or_insert(breach.clone());
@@ -209,7 +324,10 @@ impl Read for Metered {
             .get()
             .map_or(buf.len(), |b| usize::try_from(b).unwrap_or(usize::MAX).min(buf.len()));
         let buf = buf.get_mut(..most).unwrap_or_default();
-        let read = self.inner.read(buf)?;
+        let mut read = self.ahead.read(buf)?;
+        if read == 0 {
+            read = self.error.take().map_or_else(|| self.inner.read(buf), Err)?;
+        }
         self.meter.count(buf.get(..read).unwrap_or_default());
         Ok(read)
     }

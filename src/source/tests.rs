@@ -1,17 +1,24 @@
 //! Sources from outside: the same tree in every form, and hostile inputs.
 
+#![expect(clippy::disallowed_methods, reason = "source/ touches the outside, and its tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
+use super::codec::decoder;
+use super::limits::Limits;
+use super::nest::Format;
+use super::stream::Store;
+use super::survey::Survey;
 use super::*;
 use crate::model::{GapReason, Want};
 
+mod links;
 mod live;
 
 /// Keeps everything.
@@ -36,11 +43,11 @@ impl Kept {
 }
 
 impl Sink for Kept {
-    fn file(&mut self, path: &str, found: &str, reader: &mut dyn Read) {
+    fn file(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) {
         let mut bytes = Vec::new();
         self.errors += usize::from(reader.read_to_end(&mut bytes).is_err());
         self.files.push((path.to_owned(), bytes));
-        self.found.push(found.to_owned());
+        self.found.push(found.path.to_owned());
     }
 
     fn gap(&mut self, gap: Gap) {
@@ -84,8 +91,11 @@ fn read(path: &Path) -> Kept {
 }
 
 fn limited(path: &Path, limits: Limits) -> Kept {
-    let codec = codec::decoder(&fs::read(path).unwrap());
-    visit(&mut archive::Archive::new(path, "x".to_owned(), codec, Scope::All, limits))
+    let (store, format) =
+        (Store::Path(path.to_owned()), Format::Tar(decoder(&fs::read(path).unwrap())));
+    let units = archive::survey(&store, format, limits, Survey::new(true, true)).units();
+    let unit = units.into_iter().next().unwrap();
+    visit(&mut archive::Archive::new(store, format, "x".to_owned(), unit, limits))
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -371,7 +381,7 @@ fn a_file_that_may_not_be_read_is_a_gap() {
     tree(&members(), dir.path());
     let file = dir.path().join("proc/cpuinfo");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
-    if File::open(&file).is_ok() {
+    if fs::File::open(&file).is_ok() {
         return; // root reads everything
     }
     let kept = read(dir.path());
@@ -468,7 +478,7 @@ fn inputs_of_which_nothing_can_be_read_are_errors_with_path_and_cause() {
     assert!(error(Path::new("/dev/null")).contains("neither a file nor a directory"));
     for (bytes, what) in [
         (&b""[..], "the file is empty"),
-        (b"PK\x03\x04\0\0", "a zip archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         (b"\x7fELF\0", "a program (ELF)"),
         (b"\x01\0\x02", "binary data"),
         (&gzip(b""), "the file is empty"),

@@ -21,12 +21,38 @@ use crate::model::Want;
 
 /// Asks of all evidence, joined: which canonical paths are wanted.
 pub struct Wanted {
-    /// Globs over canonical paths; one per want, in the same order.
-    globs: GlobSet,
+    /// Globs over canonical paths of files and command outputs.
+    files: Globs,
+    /// Globs over the paths of symbolic links.
+    links: Globs,
+    /// Commands that `collect` runs: their arguments and names.
+    commands: Vec<(&'static [&'static str], &'static str)>,
     foreign: GlobSet,
     /// What the patterns of `foreign` stand for, in the same order.
     places: Vec<Place>,
     unknown_logs: bool,
+}
+
+/// Globs, each with the index of its want.
+#[derive(Default)]
+struct Globs {
+    set: GlobSet,
+    wants: Vec<usize>,
+}
+
+impl Globs {
+    fn new(globs: &[(usize, String)]) -> Self {
+        let mut set = GlobSetBuilder::new();
+        for (_, pattern) in globs {
+            set.add(glob(pattern));
+        }
+        let wants = globs.iter().map(|(index, _)| *index).collect();
+        Self { set: set.build().unwrap_or_default(), wants }
+    }
+
+    fn matches(&self, path: &str) -> impl Iterator<Item = usize> {
+        self.set.matches(path).into_iter().filter_map(|i| self.wants.get(i).copied())
+    }
 }
 
 /// A place where another tool keeps a command's output.
@@ -38,18 +64,24 @@ struct Place {
 impl Wanted {
     /// Joins the wants. [`Wanted::matches`] answers with indices into them, in this order.
     pub fn new(wants: impl Iterator<Item = Want>) -> Self {
-        let (mut globs, mut foreign) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        let mut places = Vec::new();
-        for want in wants {
-            globs.add(glob(&want.glob()));
-            let Want::Command { name, sos, .. } = want else { continue };
+        let (mut files, mut links, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut foreign, mut commands) = (GlobSetBuilder::new(), Vec::new());
+        for (index, want) in wants.enumerate() {
+            let to = if matches!(want, Want::Link { .. }) { &mut links } else { &mut files };
+            to.push((index, want.glob()));
+            let Want::Command { name, argv, sos } = want else { continue };
+            if !argv.is_empty() {
+                commands.push((argv, name));
+            }
             for pattern in sos {
                 places.push(Place { command: name, pattern });
                 foreign.add(glob(pattern));
             }
         }
         Self {
-            globs: globs.build().unwrap_or_default(),
+            files: Globs::new(&files),
+            links: Globs::new(&links),
+            commands,
             foreign: foreign.build().unwrap_or_default(),
             places,
             unknown_logs: false,
@@ -74,8 +106,16 @@ impl Wanted {
     /// wanted with it (`proc/config.gz`).
     pub fn canonical(&self, found: &str) -> Option<String> {
         let plain = without_suffix(found);
-        let own = plain.into_iter().chain([found]).find(|p| self.globs.is_match(p));
-        own.map(str::to_owned).or_else(|| self.foreign(plain.unwrap_or(found)))
+        let own = plain.into_iter().chain([found]).find(|p| self.files.set.is_match(p));
+        own.map(str::to_owned)
+            .or_else(|| self.foreign(plain.unwrap_or(found)))
+            .or_else(|| self.wants_link(found).then(|| found.to_owned()))
+    }
+
+    /// Whether the target of a symbolic link at this path, relative to the machine's root, is
+    /// wanted.
+    pub fn wants_link(&self, found: &str) -> bool {
+        self.links.set.is_match(found)
     }
 
     /// Like [`Wanted::canonical`], for a file that lies in no machine's tree: its base name is
@@ -97,7 +137,7 @@ impl Wanted {
             ]
             .into_iter()
             .chain(capture.then(|| format!("captures/{name}")))
-            .find(|p| self.globs.is_match(p))
+            .find(|p| self.files.set.is_match(p))
         })
     }
 
@@ -108,17 +148,45 @@ impl Wanted {
             let name = without_suffix(found).unwrap_or(found);
             [format!("commands/{name}"), format!("commands/{name}.txt")]
                 .into_iter()
-                .find(|p| self.globs.is_match(p))
+                .find(|p| self.files.set.is_match(p))
         })
     }
 
-    /// Indices of the wants that a canonical path answers, variants with `@` included.
+    /// Indices of the wants that a file of this canonical path answers, variants with `@`
+    /// included.
     pub fn matches(&self, path: &str) -> Vec<usize> {
-        let direct = self.globs.matches(path);
+        let of = |path: &str| {
+            let mut found: Vec<usize> =
+                self.files.matches(path).chain(self.links.matches(path)).collect();
+            found.sort_unstable();
+            found
+        };
+        let direct = of(path);
         match without_variant(path) {
-            Some(plain) if direct.is_empty() => self.globs.matches(&plain),
+            Some(plain) if direct.is_empty() => of(&plain),
             _ => direct,
         }
+    }
+
+    /// Indices of the wants that the target of a link at this canonical path answers.
+    pub fn matches_link(&self, path: &str) -> Vec<usize> {
+        self.links.matches(path).collect()
+    }
+
+    /// Whether anybody wants a file by this very path.
+    pub(super) fn wants_file(&self, path: &str) -> bool {
+        self.files.set.is_match(path)
+    }
+
+    /// The plain name of the output of a command with these arguments.
+    pub(super) fn command(&self, argv: &[&str]) -> Option<&'static str> {
+        self.commands.iter().find(|(wanted, _)| *wanted == argv).map(|(_, name)| *name)
+    }
+
+    /// The canonical path of a command's output by a plain name, if anybody wants it.
+    pub(super) fn output(&self, name: &str) -> Option<String> {
+        let path = format!("commands/{name}.txt");
+        self.files.set.is_match(&path).then_some(path)
     }
 
     fn foreign(&self, found: &str) -> Option<String> {
@@ -198,14 +266,14 @@ pub(super) fn is_log(path: &str) -> bool {
     const LOGS: &[&str] = &["syslog", "messages", "dmesg", "journalctl", "kern"];
     const BINARY: &[&str] = &["wtmp", "btmp", "lastlog", "faillog", "tallylog"];
     let name = path.rsplit('/').next().unwrap_or(path);
-    if has_suffix(name, "log") || name.contains(".log.") {
+    if has_suffix(name, "log") || name.contains(".log.") || super::journal::is_named_so(name) {
         return true;
     }
     let word = name.split(['.', '-', '@', '_']).next().unwrap_or(name);
     LOGS.contains(&word)
         || path.starts_with("var/log/")
             && !BINARY.contains(&word)
-            && ![".journal", ".pcap", ".xml"].iter().any(|s| name.ends_with(s))
+            && ![".pcap", ".xml"].iter().any(|s| name.ends_with(s))
             && !path.starts_with("var/log/sa/")
 }
 

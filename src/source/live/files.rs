@@ -14,8 +14,8 @@ use super::command::Outcome;
 /// Regular files that never end: reading them waits for the kernel's next message.
 const ENDLESS: &[&str] = &["kmsg", "trace_pipe"];
 
-/// Reads the files that a glob names.
-pub(super) fn read(root: &Path, glob: &str) -> Vec<Item> {
+/// Reads the files that a glob names, or the targets of the links.
+pub(super) fn read(root: &Path, glob: &str, links: bool) -> Vec<Item> {
     let mut found = Vec::new();
     let parts: Vec<&str> = glob.split('/').collect();
     expand(root, String::new(), &parts, 0, &mut found);
@@ -23,7 +23,10 @@ pub(super) fn read(root: &Path, glob: &str) -> Vec<Item> {
     found.dedup();
     let cut = found.len() >= limits::LIVE_MATCHES;
     let literal = !is_pattern(glob);
-    let mut items: Vec<Item> = found.iter().filter_map(|p| item(root, p, literal)).collect();
+    let one = |path: &String| {
+        if links { link(root, path, literal) } else { item(root, path, literal) }
+    };
+    let mut items: Vec<Item> = found.iter().filter_map(one).collect();
     if cut {
         let why = format!("cut off: only {} files of one kind are taken", limits::LIVE_MATCHES);
         items.push(Item::missing(glob, glob, why));
@@ -96,7 +99,9 @@ fn item(root: &Path, path: &str, literal: bool) -> Option<Item> {
         Err(_) if !literal => return None,
         Err(_) => return missing("does not exist".to_owned()),
     }
-    match content(&full, path) {
+    // A compressed log has no lines to cut at; its end is nothing without its start.
+    let keep_end = is_log(path) && super::super::codec::without_suffix(path).is_none();
+    match content(&full, keep_end) {
         Ok((bytes, truncated)) => {
             let outcome = Outcome { bytes: Some(bytes), truncated, ..Outcome::default() };
             Some(Item::of(path.to_owned(), source, outcome))
@@ -108,29 +113,54 @@ fn item(root: &Path, path: &str, literal: bool) -> Option<Item> {
     }
 }
 
+/// Reads the target of one link. What is no link is nothing that was asked for.
+fn link(root: &Path, path: &str, literal: bool) -> Option<Item> {
+    let source = format!("/{path}");
+    let full = root.join(path);
+    match full.symlink_metadata() {
+        Ok(meta) if !meta.is_symlink() => return None,
+        Ok(_) if !full.parent().is_some_and(|p| inside(root, p).unwrap_or(false)) => return None,
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Some(Item::missing(path, &source, "not permitted"));
+        }
+        Err(_) => return literal.then(|| Item::missing(path, &source, "does not exist")),
+    }
+    let target = match std::fs::read_link(&full) {
+        Ok(target) => target.to_string_lossy().into_owned(),
+        Err(error) => {
+            return Some(Item::missing(path, &source, format!("cannot be read: {error}")));
+        }
+    };
+    let bytes = Some(target.clone().into_bytes());
+    let mut item = Item::of(path.to_owned(), source, Outcome { bytes, ..Outcome::default() });
+    item.entry.link = Some(target);
+    Some(item)
+}
+
+/// Whether a path leads to a place inside the root.
+fn inside(root: &Path, full: &Path) -> io::Result<bool> {
+    // On the live host itself links lead where they should.
+    if root == Path::new("/") {
+        return Ok(true);
+    }
+    let root: PathBuf = root.canonicalize()?;
+    Ok(full.canonicalize()?.starts_with(root))
+}
+
 /// Whether it is a regular file inside the root.
 fn regular(root: &Path, full: &Path) -> io::Result<bool> {
     let endless = full.file_name().and_then(|n| n.to_str()).is_some_and(|n| ENDLESS.contains(&n));
-    let inside = || -> io::Result<bool> {
-        // On the live host itself links lead where they should.
-        if root == Path::new("/") {
-            return Ok(true);
-        }
-        let root: PathBuf = root.canonicalize()?;
-        Ok(full.canonicalize()?.starts_with(root))
-    };
     let file = std::fs::metadata(full)?.is_file();
-    Ok(file && !endless && inside()?)
+    Ok(file && !endless && inside(root, full)?)
 }
 
-/// Up to [`LIVE_ITEM`] bytes: the first, of a log the last, beginning with a whole line. Files of
-/// /proc and /sys say nothing of their size.
-fn content(full: &Path, path: &str) -> io::Result<(Vec<u8>, bool)> {
+/// Up to [`LIVE_ITEM`] bytes: the first or (`keep_end`) the last, beginning with a whole line. Files
+/// of /proc and /sys say nothing of their size.
+pub(super) fn content(full: &Path, keep_end: bool) -> io::Result<(Vec<u8>, bool)> {
     let mut file = File::open(full)?;
     let long = file.metadata()?.len().checked_sub(LIVE_ITEM as u64).filter(|n| *n > 0);
-    // A compressed log has no lines to cut at; its end is nothing without its start.
-    let from_end =
-        long.filter(|_| is_log(path) && super::super::codec::without_suffix(path).is_none());
+    let from_end = long.filter(|_| keep_end);
     if let Some(skip) = from_end {
         file.seek(SeekFrom::Start(skip))?;
     }

@@ -11,40 +11,41 @@ use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::evidence::microcode::container::{self, Contents};
 use crate::model::{Gap, Problem, Want};
-use crate::source::{self, Sink, Source as _, SourceError, Wanted};
+use crate::source::{self, Found, Sink, Source as _, SourceError, Wanted};
 
 /// Longest container that is read: all of Intel's in one file have some 25 MB.
 const LONGEST: u64 = 64 << 20;
 
 /// What was found in an input.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct Firmware {
     /// Containers by their path in the input.
     pub(super) containers: Vec<(String, Contents)>,
     /// The release that Intel's notes name first, e.g. `microcode-20251111`.
     pub(super) release: Option<String>,
 }
 
-impl Sink for Found {
-    fn file(&mut self, _: &str, found: &str, reader: &mut dyn Read) {
+impl Sink for Firmware {
+    fn file(&mut self, _: &str, found: Found<'_>, reader: &mut dyn Read) {
+        let path = found.path;
         let mut bytes = Vec::new();
         // Only the beginning tells: most files of a firmware tree are something else.
         if reader.take(64).read_to_end(&mut bytes).is_err() {
             return;
         }
-        let notes = found.rsplit('/').next() == Some("releasenote.md");
+        let notes = path.rsplit('/').next() == Some("releasenote.md");
         if !notes && container::read(&bytes).is_none() {
             return;
         }
         if let Err(e) = reader.take(LONGEST).read_to_end(&mut bytes) {
-            output::message(&format!("{found}: {e}"));
+            output::message(&format!("{path}: {e}"));
         }
         if notes {
             let release = release(&String::from_utf8_lossy(&bytes));
             // Of several checkouts the newest release counts.
             self.release = self.release.take().max(release);
         } else if let Some(contents) = container::read(&bytes) {
-            self.containers.push((found.to_owned(), contents));
+            self.containers.push((path.to_owned(), contents));
         }
     }
 
@@ -63,7 +64,7 @@ fn release(notes: &str) -> Option<String> {
 }
 
 /// Reads an input.
-pub(super) fn read(path: &str, found: &mut Found) -> anyhow::Result<()> {
+pub(super) fn read(path: &str, found: &mut Firmware) -> anyhow::Result<()> {
     let wanted = Wanted::new(std::iter::once(Want::given("**/*")));
     match source::open(Path::new(path)) {
         Ok(mut source) => {
@@ -92,7 +93,7 @@ fn bytes(path: &str) -> std::io::Result<Vec<u8>> {
 
 /// Prints the updates as `iucode_tool -l` does.
 pub(super) fn list(inputs: &[String]) -> anyhow::Result<Exit> {
-    let mut found = Found::default();
+    let mut found = Firmware::default();
     for input in inputs {
         read(input, &mut found)?;
     }

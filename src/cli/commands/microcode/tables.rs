@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::files::{self, Found};
+use super::files::{self, Firmware};
 use crate::cli::args::Microcode;
 use crate::cli::exit::Exit;
 use crate::cli::output;
@@ -15,7 +15,7 @@ const DEBUG: u32 = 1 << 31;
 
 /// Writes the table of each vendor that was found.
 pub(super) fn update(args: &Microcode) -> anyhow::Result<Exit> {
-    let mut found = Found::default();
+    let mut found = Firmware::default();
     for input in &args.inputs {
         files::read(input, &mut found)?;
     }
