@@ -17,20 +17,28 @@ pub struct Trial<'d> {
     pub file: &'d str,
     /// The test.
     pub case: &'d Case,
-    symptom: bool,
+    kind: Tested,
+}
+
+/// What kind of rule a test belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tested {
+    Symptom,
+    Cause,
+    Advice,
 }
 
 /// All tests of a rule base, by rule, then in the order of the file.
 pub fn trials(doctor: &Doctor) -> Vec<Trial<'_>> {
-    let symptoms = doctor.rules.symptoms.values().flat_map(|rule| {
-        let (id, file) = (rule.id.as_str(), rule.file.as_str());
-        rule.cases.iter().map(move |case| Trial { rule: id, file, case, symptom: true })
-    });
-    let causes = doctor.rules.causes.values().flat_map(|rule| {
-        let (id, file) = (rule.id.as_str(), rule.file.as_str());
-        rule.cases.iter().map(move |case| Trial { rule: id, file, case, symptom: false })
-    });
-    symptoms.chain(causes).collect()
+    let rules = &doctor.rules;
+    let symptoms = rules.symptoms.values().map(|r| (&r.id, &r.file, &r.cases, Tested::Symptom));
+    let causes = rules.causes.values().map(|r| (&r.id, &r.file, &r.cases, Tested::Cause));
+    let advice = rules.advice.values().map(|r| (&r.id, &r.file, &r.cases, Tested::Advice));
+    let all = symptoms.chain(causes).chain(advice);
+    all.flat_map(|(rule, file, cases, kind)| {
+        cases.iter().map(move |case| Trial { rule, file, case, kind })
+    })
+    .collect()
 }
 
 impl Trial<'_> {
@@ -47,10 +55,15 @@ impl Trial<'_> {
             layer: input.layer,
         });
         let examination = doctor.examine(inputs.collect());
-        if self.symptom {
+        if self.kind == Tested::Symptom {
             return self.judge_symptom(doctor, &examination.stack.hosts);
         }
         let report = doctor.diagnose(examination);
+        if self.kind == Tested::Advice {
+            let given = report.advice.iter().any(|a| a.id == self.rule);
+            let ids: Vec<_> = report.advice.iter().map(|a| a.id.as_str()).collect();
+            return self.judge(given, &format!("advice: [{}]", ids.join(", ")));
+        }
         let reported = report.causes.iter().any(|c| c.id == self.rule)
             || report.causes.iter().flat_map(|c| &c.explains).any(|e| e.id == self.rule);
         let undetermined = report.undetermined.iter().any(|u| u.id == self.rule);
@@ -79,18 +92,23 @@ impl Trial<'_> {
     }
 
     fn judge_symptom(&self, doctor: &Doctor, hosts: &[Host]) -> Result<(), String> {
-        let stack = crate::model::Stack { hosts: hosts.to_vec() };
+        let stack = crate::model::Stack { hosts: hosts.to_vec(), ..Default::default() };
         let evaluator = Evaluator::new(&stack, &doctor.rules, vocabulary());
         let answers: Vec<Answer> = (0..stack.hosts.len())
             .map(|i| evaluator.symptom(self.rule, &Filter::default(), i))
             .collect();
         let seen = answers.iter().any(|a| matches!(a, Answer::Yes(_)));
-        if seen == (self.case.expect == Expect::Fires) {
-            return Ok(());
-        }
         let found: Vec<_> =
             stack.hosts.iter().flat_map(|h| h.events.iter()).map(|e| e.kind.as_str()).collect();
-        Err(format!("expected {}; seen: [{}]", word(self.case.expect), found.join(", ")))
+        self.judge(seen, &format!("seen: [{}]", found.join(", ")))
+    }
+
+    /// For what is there or not: neither symptoms nor advice are ever open.
+    fn judge(&self, there: bool, found: &str) -> Result<(), String> {
+        if there == (self.case.expect == Expect::Fires) {
+            return Ok(());
+        }
+        Err(format!("expected {}; {found}", word(self.case.expect)))
     }
 }
 

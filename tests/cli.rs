@@ -137,3 +137,25 @@ fn collecting_another_root_runs_no_command_and_bundles_what_is_there() {
         assert_eq!(live[key], later[key], "{key}");
     }
 }
+
+#[test]
+fn what_a_program_printed_becomes_part_of_the_bundle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = folder.path().join("qemu.txt");
+    let refused = "qemu-system-x86_64: failed to initialize kvm: Permission denied\n";
+    std::fs::write(&said, refused).expect("written");
+    let said = said.to_str().expect("UTF-8");
+    let bundles = folder.path().join("out");
+    std::fs::create_dir(&bundles).expect("a folder");
+    let (root, out) = (bundle("l0-healthy"), bundles.to_str().expect("UTF-8"));
+    let collect = ["collect", "--root", root.to_str().expect("UTF-8"), "--bundle", out];
+    let output = run(collect.into_iter().chain(["--stderr", said, "--stderr", said]));
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+    let later = report(&crate::support::files(&bundles)[0]);
+    let shown = later["causes"][0]["evidence"].to_string();
+    assert!(shown.contains("commands/stderr.txt"), "{shown}");
+    assert!(shown.contains("commands/stderr-2.txt"), "{shown}");
+    let output = run(collect.into_iter().chain(["--stderr", "no/such/file"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot read no/such/file"), "{}", stderr(&output));
+}

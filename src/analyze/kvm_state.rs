@@ -62,6 +62,12 @@ const FACTS: &[FactDef] = &[
         "whether a modprobe.d file sets nested=0 for the vendor module of this CPU",
         "grep -r nested /etc/modprobe.d",
     ),
+    FactDef::new(
+        "modprobe.nested_set",
+        Kind::Bool,
+        "whether modprobe.d or the kernel's command line says what nested of this CPU's vendor module is to be",
+        "grep -r nested /etc/modprobe.d /proc/cmdline",
+    ),
 ];
 
 const BACK_ENDS: &[&str] = &["kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"];
@@ -76,6 +82,7 @@ fn run(host: &Host) -> Vec<Fact> {
     facts.extend(modules(host));
     facts.extend(in_use(host));
     facts.extend(nested_off(host));
+    facts.extend(nested_set(host));
     facts
 }
 
@@ -154,13 +161,38 @@ fn in_use(host: &Host) -> Option<Fact> {
     Some(derived("kvm.in_use", Value::Bool(false), &idle.origin))
 }
 
+fn vendor_module(host: &Host) -> &str {
+    host.facts.text("kvm.vendor_module").unwrap_or_else(|| match host.facts.text("cpu.vendor") {
+        Some("amd" | "hygon") => "kvm_amd",
+        _ => "kvm_intel",
+    })
+}
+
+/// Whether the value of `nested` outlives a boot. Only where files of modprobe.d were read and none
+/// speaks of it, it is known that nothing is said.
+fn nested_set(host: &Host) -> Option<Fact> {
+    let module = vendor_module(host);
+    if let Some(fact) = host.facts.of("modprobe.nested", module) {
+        return Some(derived("modprobe.nested_set", Value::Bool(true), &fact.origin));
+    }
+    let cmdline = host.facts.first("kernel.cmdline")?;
+    let parameter = format!("{module}.nested=");
+    if host
+        .facts
+        .words("kernel.cmdline")?
+        .iter()
+        .any(|w| w.replace('-', "_").starts_with(&parameter))
+    {
+        return Some(derived("modprobe.nested_set", Value::Bool(true), &cmdline.origin));
+    }
+    let read = ["modprobe.options", "modprobe.blacklist"].iter().flat_map(|n| host.facts.all(n));
+    let read =
+        read.filter(|f| f.origin.source.contains("etc/modprobe.d/")).min_by_key(|f| &f.origin)?;
+    Some(derived("modprobe.nested_set", Value::Bool(false), &read.origin))
+}
+
 fn nested_off(host: &Host) -> Option<Fact> {
-    let module = host.facts.text("kvm.vendor_module").unwrap_or_else(|| {
-        match host.facts.text("cpu.vendor") {
-            Some("amd" | "hygon") => "kvm_amd",
-            _ => "kvm_intel",
-        }
-    });
+    let module = vendor_module(host);
     let options = host.facts.all("modprobe.nested").iter();
     let options = options.filter(|f| f.instance.as_deref() == Some(module));
     // modprobe reads files in the order of their base names, whatever folder they are in
@@ -233,6 +265,26 @@ mod tests {
             });
         }
         assert_eq!(nested_off(&host).map(|f| f.value), Some(Value::Bool(false)));
+    }
+
+    #[test]
+    fn nothing_is_said_of_nested_only_where_the_folder_was_read() {
+        let module = ("kvm.vendor_module", None, Value::text("kvm_intel"));
+        let cmdline = |w: &str| ("kernel.cmdline", None, Value::words([w]));
+        let quiet = host(&[module.clone(), cmdline("quiet")]);
+        assert_eq!(quiet.facts.bool("modprobe.nested_set"), None);
+        let given = host(&[module.clone(), cmdline("kvm-intel.nested=1")]);
+        assert_eq!(given.facts.bool("modprobe.nested_set"), Some(true));
+        let mut read = Host::new("", Layer::Unknown, "x");
+        for (name, value) in [
+            ("kvm.vendor_module", Value::text("kvm_intel")),
+            ("kernel.cmdline", Value::words(["quiet"])),
+            ("modprobe.blacklist", Value::words(["pcspkr"])),
+        ] {
+            let origin = Origin::new("etc/modprobe.d/blacklist.conf", Some(1), "");
+            read.facts.add(Fact { name, instance: None, value, origin });
+        }
+        assert_eq!(nested_set(&read).map(|f| f.value), Some(Value::Bool(false)));
     }
 
     #[test]

@@ -10,9 +10,23 @@
 use crate::model::{Fact, FactDef, Host, Layer, Origin, Stack, Value};
 
 pub mod access;
+pub mod cpu;
+pub mod exits;
+pub mod features;
+pub mod heat;
+pub mod iommu;
+pub mod kernel_bugs;
 pub mod kvm_state;
 pub mod layers;
+pub mod memory;
+pub mod microcode;
+pub mod network;
 pub mod platform;
+pub mod steal;
+#[cfg(test)]
+mod testing;
+pub mod timeline;
+pub mod tuning;
 pub mod vmentry;
 mod vmx;
 
@@ -37,8 +51,31 @@ pub enum Run {
 }
 
 /// All analyzers, in the order they run: those of single hosts first, then those of the stack.
-pub const ALL: &[Analyzer] =
-    &[platform::ANALYZER, kvm_state::ANALYZER, access::ANALYZER, vmentry::ANALYZER];
+pub const ALL: &[Analyzer] = &[
+    platform::ANALYZER,
+    kvm_state::ANALYZER,
+    kernel_bugs::ANALYZER,
+    access::ANALYZER,
+    vmentry::ANALYZER,
+    features::ANALYZER,
+    timeline::ANALYZER,
+    memory::ANALYZER,
+    memory::STACK,
+    cpu::ANALYZER,
+    steal::ANALYZER,
+    exits::ANALYZER,
+    heat::ANALYZER,
+    tuning::ANALYZER,
+    network::tunnels::ANALYZER,
+    network::bridges::ANALYZER,
+    network::subnets::ANALYZER,
+    network::capture::ANALYZER,
+    network::path::ANALYZER,
+    network::filters::ANALYZER,
+    network::identity::ANALYZER,
+    iommu::ANALYZER,
+    microcode::ANALYZER,
+];
 
 /// Derives all facts and orders the hosts into layers. `given` holds the layers the user named.
 pub fn analyze(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {
@@ -59,6 +96,7 @@ pub fn analyze(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {
             }
         }
     }
+    stack.timeline = timeline::timeline(&stack);
     stack
 }
 

@@ -65,6 +65,8 @@ pub enum Command {
     },
     /// Print the typed facts of an input, each with the line it was read from
     Facts(Facts),
+    /// Compare microcode: what runs, what is installed, what was released
+    Microcode(Microcode),
 }
 
 /// How and where a report goes.
@@ -90,6 +92,9 @@ pub struct Collect {
     /// Do not write a bundle, only report
     #[arg(long)]
     pub no_bundle: bool,
+    /// Add what a failing program printed, from a file; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub stderr: Vec<PathBuf>,
     /// Time limit of each command, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     pub timeout: u64,
@@ -119,6 +124,27 @@ pub struct Facts {
     /// How and where the facts go
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `nestdoctor microcode`
+#[derive(Debug, ClapArgs)]
+pub struct Microcode {
+    /// As for `analyze`; with none, this host
+    #[arg(value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    /// List the updates in files, folders or archives of microcode instead
+    #[arg(long, requires = "inputs", conflicts_with = "update")]
+    pub list: bool,
+    /// Write the tables of released revisions anew, from checkouts, folders or archives of
+    /// firmware; of several, the newest revision counts
+    #[arg(long, requires = "inputs")]
+    pub update: bool,
+    /// With --update: name and date of the release, as the report is to show it
+    #[arg(long, value_name = "TEXT", requires = "update")]
+    pub release: Option<String>,
+    /// With --update: folder of the tables
+    #[arg(short, long, value_name = "FOLDER", default_value = ".", requires = "update")]
+    pub output: PathBuf,
 }
 
 /// `nestdoctor rules ...`

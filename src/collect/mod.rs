@@ -87,6 +87,9 @@ struct Collector<'c> {
 
 impl Sink for Collector<'_> {
     fn file(&mut self, path: &str, found: Found<'_>, reader: &mut dyn Read) {
+        if logs::is_from_elsewhere(path) {
+            return;
+        }
         let matched =
             if found.link { self.wanted.matches_link(path) } else { self.wanted.matches(path) };
         let targets: Vec<Target> =
@@ -103,7 +106,7 @@ impl Sink for Collector<'_> {
             Target::Slice(_) => None,
         });
         let (bytes, whole) = match log {
-            Some(writer) => (self.log(found, writer, reader), true),
+            Some(writer) => (self.log(path, found, writer, reader), true),
             None if slices.is_empty() => return self.unknown(path, found, reader),
             None => self.read_whole(path, reader),
         };
@@ -164,8 +167,16 @@ impl Collector<'_> {
     }
 
     /// Streams a log through the scanner; gives back its last window, for slices that read it too.
-    fn log(&mut self, found: Found<'_>, writer: Writer, reader: &mut dyn Read) -> Vec<u8> {
-        self.host.heard.extend(heard(writer));
+    fn log(
+        &mut self,
+        path: &str,
+        found: Found<'_>,
+        writer: Writer,
+        reader: &mut dyn Read,
+    ) -> Vec<u8> {
+        if !logs::is_of_few(path) {
+            self.host.heard.extend(heard(writer));
+        }
         let scanned = stream::scan(self.scanner, found, writer, reader);
         for event in scanned.events {
             self.host.events.add(event);
@@ -183,7 +194,7 @@ impl Collector<'_> {
         let read = stream::read_full(reader, &mut head);
         head.truncate(read);
         if let Some(writer) = logs::sniff(&String::from_utf8_lossy(&head)) {
-            self.log(found, writer, &mut head.as_slice().chain(reader));
+            self.log(path, found, writer, &mut head.as_slice().chain(reader));
         }
     }
 }
@@ -208,7 +219,14 @@ fn locate(problem: &mut Problem, path: &str, found: Found<'_>) {
 fn heard(writer: Writer) -> Vec<Writer> {
     match writer {
         Writer::Other => {
-            vec![Writer::Kernel, Writer::Audit, Writer::Libvirt, Writer::Systemd, Writer::Udev]
+            vec![
+                Writer::Kernel,
+                Writer::Audit,
+                Writer::Libvirt,
+                Writer::Systemd,
+                Writer::Udev,
+                Writer::Network,
+            ]
         }
         Writer::Kernel => vec![Writer::Kernel, Writer::Audit],
         other => vec![other],

@@ -5,7 +5,7 @@
 //! `/proc/config.gz` (CONFIG_IKCONFIG_PROC).
 //!
 //! Not parsed: `/proc/version` names no architecture, so it gives none; of the configuration only
-//! `CONFIG_*KVM*` and `CONFIG_VIRTUALIZATION` are kept.
+//! `CONFIG_*KVM*`, `CONFIG_VIRTUALIZATION` and `CONFIG_MICROCODE*` are kept.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -24,6 +24,7 @@ const WANTS: &[Want] = &[
         &["uname", "sos_commands/kernel/uname_-a", "sos_commands/kernel/uname"],
     ),
     Want::file("proc/version"),
+    Want::file("proc/version_signature"),
     Want::file("proc/cmdline"),
     Want::file("boot/config-*"),
     Want::file("usr/lib/kernel/config-*"),
@@ -56,6 +57,13 @@ const FACTS: &[FactDef] = &[
         command: "uname -r",
     },
     FactDef {
+        name: "kernel.base",
+        kind: Kind::Version,
+        per: "",
+        doc: "Stable release that a distribution says its kernel is built from: Debian in uname -v, Ubuntu in /proc/version_signature",
+        command: "uname -v; cat /proc/version_signature",
+    },
+    FactDef {
         name: "kernel.arch",
         kind: Kind::Text,
         per: "",
@@ -83,6 +91,13 @@ const FACTS: &[FactDef] = &[
         doc: "Build options CONFIG_*KVM* and CONFIG_VIRTUALIZATION as NAME=value; unset is =n",
         command: "grep -E 'KVM|VIRTUALIZATION' /boot/config-$(uname -r)",
     },
+    FactDef {
+        name: "kernel.microcode_config",
+        kind: Kind::Words,
+        per: "kernel release",
+        doc: "Build options CONFIG_MICROCODE* as NAME=value; unset is =n",
+        command: "grep MICROCODE /boot/config-$(uname -r)",
+    },
 ];
 
 /// Systems whose `uname -a` is understood.
@@ -95,6 +110,7 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     match piece.path {
         "commands/uname.txt" => uname(piece.path, &piece.text(), out),
         "proc/version" => proc_version(piece.path, &piece.text(), out),
+        "proc/version_signature" => version_signature(piece, out),
         "proc/cmdline" => cmdline(piece, out),
         _ => match config_text(piece) {
             Ok(text) => config(piece, &text, out),
@@ -114,6 +130,7 @@ fn uname(path: &str, text: &str, out: &mut Out) {
         let origin = Origin::new(path, Some(number), line);
         out.fact("kernel.name", Value::text(*system), origin.clone());
         facts_of_release(system, release, &origin, out);
+        debian_base(line, &origin, out);
         if let Some(arch) = arch(rest) {
             out.fact("kernel.arch", Value::text(arch), origin);
         }
@@ -121,6 +138,25 @@ fn uname(path: &str, text: &str, out: &mut Out) {
     }
     if !text.trim().is_empty() {
         out.problem(path, Some(1), "no line is an answer of uname -a");
+    }
+}
+
+/// `#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)`: the package's version is upstream's.
+fn debian_base(line: &str, origin: &Origin, out: &mut Out) {
+    let package = line.split_once(" Debian ").and_then(|(_, rest)| rest.split_whitespace().next());
+    if let Some(version) = package.and_then(Version::parse) {
+        out.fact("kernel.base", Value::Version(version), origin.clone());
+    }
+}
+
+/// `Ubuntu 5.15.0-94.104-generic 5.15.136`: the last word is the stable release underneath.
+fn version_signature(piece: Piece<'_>, out: &mut Out) {
+    let text = piece.text();
+    let Some(line) = text.lines().next().filter(|_| piece.whole) else { return };
+    let [_, _, base] = line.split_whitespace().collect::<Vec<_>>()[..] else { return };
+    if let Some(version) = Version::parse(base) {
+        let origin = Origin::new(piece.path, Some(1), line);
+        out.fact("kernel.base", Value::Version(version), origin);
     }
 }
 
@@ -161,7 +197,9 @@ fn proc_version(path: &str, text: &str, out: &mut Out) {
     let release = line.strip_prefix("Linux version ").and_then(|r| r.split_whitespace().next());
     match release {
         Some(release) => {
-            facts_of_release("Linux", release, &Origin::new(path, Some(1), line), out);
+            let origin = Origin::new(path, Some(1), line);
+            facts_of_release("Linux", release, &origin, out);
+            debian_base(line, &origin, out);
         }
         None if text.trim().is_empty() => {}
         None => out.problem(path, Some(1), "does not begin with `Linux version`"),
@@ -206,6 +244,10 @@ struct Config {
     no_virtualization: Option<Origin>,
     /// States of the x86 parts: intel, amd, pvm.
     parts: Vec<char>,
+    /// Options of the microcode loader.
+    microcode: BTreeSet<String>,
+    /// Place of the first of them.
+    microcode_at: Option<Origin>,
 }
 
 fn config(piece: Piece<'_>, text: &str, out: &mut Out) {
@@ -215,6 +257,9 @@ fn config(piece: Piece<'_>, text: &str, out: &mut Out) {
         Some(release) => out.fact_of(name, release, value, origin),
         None => out.fact(name, value, origin),
     };
+    if let Some(origin) = seen.microcode_at.clone().filter(|_| piece.whole) {
+        put("kernel.microcode_config", Value::Words(seen.microcode.clone()), origin);
+    }
     let place = seen.kvm.as_ref().map(|(_, o)| o).or(seen.no_virtualization.as_ref());
     let Some(origin) = place.cloned() else {
         if !text.contains("CONFIG_") {
@@ -234,6 +279,10 @@ fn read_config(path: &str, text: &str) -> Config {
     let mut seen = Config::default();
     for (number, line) in (1u32..).zip(text.lines()) {
         let Some((name, value)) = option(line) else { continue };
+        if name.starts_with("CONFIG_MICROCODE") {
+            seen.microcode.insert(format!("{name}={value}"));
+            seen.microcode_at.get_or_insert_with(|| Origin::new(path, Some(number), line));
+        }
         if !name.contains("KVM") && name != "CONFIG_VIRTUALIZATION" {
             continue;
         }
@@ -301,6 +350,17 @@ mod tests {
     }
 
     #[test]
+    fn the_stable_release_that_a_distribution_names() {
+        let base = |path, text: &str| value(&read(path, text.as_bytes()), "kernel.base");
+        let debian = "Linux h 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) x86_64 GNU/Linux\n";
+        assert_eq!(base("commands/uname.txt", debian).as_deref(), Some("6.1.76-1"));
+        let ubuntu = "Ubuntu 5.15.0-94.104-generic 5.15.136\n";
+        assert_eq!(base("proc/version_signature", ubuntu).as_deref(), Some("5.15.136"));
+        let other = "Linux h 5.15.0-94-generic #104-Ubuntu SMP Tue Jan 9 15:25:40 UTC 2024 x86_64 GNU/Linux\n";
+        assert_eq!(base("commands/uname.txt", other), None);
+    }
+
+    #[test]
     fn uname_with_one_and_with_three_machine_words() {
         let out = read(
             "commands/uname.txt",
@@ -358,6 +418,17 @@ mod tests {
             "CONFIG_KVM=m\n# CONFIG_KVM_INTEL is not set\n# CONFIG_KVM_AMD is not set\n";
         assert_eq!(state(no_vendor).unwrap(), "absent");
         assert_eq!(state("CONFIG_SMP=y\nCONFIG_KVM_GUEST=y\n"), None, "an extract proves nothing");
+    }
+
+    #[test]
+    fn a_kernel_may_be_built_without_the_microcode_loader() {
+        let text = b"CONFIG_X86_MCE=y\n# CONFIG_MICROCODE is not set\nCONFIG_KVM=m\n";
+        let out = read("boot/config-6.1.0-9", text);
+        assert_eq!(value(&out, "kernel.microcode_config").unwrap(), "CONFIG_MICROCODE=n");
+        let text = b"CONFIG_MICROCODE=y\nCONFIG_MICROCODE_INTEL=y\n";
+        let out = read("boot/config-6.1.0-9", text);
+        let expected = "CONFIG_MICROCODE=y CONFIG_MICROCODE_INTEL=y";
+        assert_eq!(value(&out, "kernel.microcode_config").unwrap(), expected);
     }
 
     #[test]

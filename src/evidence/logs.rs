@@ -71,6 +71,12 @@ pub const LOGS: &[LogSource] = &[
         Writer::Other,
     ),
     output("journalctl*", Writer::Other),
+    // The same as binary files (in /var/log/journal and /run/log/journal, where sosreport keeps
+    // them with --all-logs), export or JSON; sources make text of them.
+    file("**/*.journal", Writer::Other),
+    file("**/*.journal~", Writer::Other),
+    file("commands/journalctl*.json", Writer::Other),
+    file("commands/journalctl*.export", Writer::Other),
     output("systemctl-status*", Writer::Other),
     file("var/log/messages*", Writer::Other),
     file("var/log/syslog*", Writer::Other),
@@ -105,6 +111,11 @@ pub const LOGS: &[LogSource] = &[
     // What failing programs printed.
     output("stderr*", Writer::Stderr),
     output("*-stderr", Writer::Stderr),
+    output("ping*", Writer::Stderr),
+    output("tracepath*", Writer::Stderr),
+    output("dhclient*", Writer::Network),
+    file("var/log/NetworkManager*", Writer::Network),
+    file("var/log/dnsmasq*.log", Writer::Network),
     // The same, kept under the name of what was started.
     output("virsh-start*", Writer::Stderr),
     output("virsh-create*", Writer::Stderr),
@@ -194,6 +205,8 @@ pub const LOGS: &[LogSource] = &[
     output("qm-start*", Writer::Proxmox),
     // The user-space switch runs DPDK, which reports VFIO's refusals.
     file("var/log/openvswitch/ovs-vswitchd.log*", Writer::Stderr),
+    // Programs on DPDK report VFIO's refusals in logs of their own; only DPDK's lines are heard.
+    file("var/log/*/*.log", Writer::Other),
     // Windows and the clouds' command lines.
     output("windows-eventlog*", Writer::Windows),
     output("windows-features*", Writer::Windows),
@@ -203,6 +216,22 @@ pub const LOGS: &[LogSource] = &[
     output("aws-*", Writer::Cloud),
     output("az-*", Writer::Cloud),
 ];
+
+/// Whether a file is a journal that others sent to this machine (systemd-journal-remote): what it
+/// tells happened elsewhere.
+pub fn is_from_elsewhere(path: &str) -> bool {
+    path.contains("log/journal/remote/")
+}
+
+/// Whether a file is a journal with lines of some programs only: a user's own
+/// (`user-1000.journal`), or that of a namespace, whose folder is `MACHINE-ID.NAMESPACE`.
+pub fn is_of_few(path: &str) -> bool {
+    let mut parts = path.rsplit('/');
+    let name = parts.next().unwrap_or(path);
+    let folder = parts.next().unwrap_or_default();
+    let in_namespace = path.contains("log/journal/") && folder.contains('.');
+    name.contains(".journal") && (name.starts_with("user-") || in_namespace)
+}
 
 /// Files that hold the words of failures and are no logs of them, whatever they look like.
 pub const NEVER: &[&str] = &[
@@ -362,6 +391,21 @@ mod tests {
             "{\"a\": 1}\n",
         ] {
             assert_eq!(sniff(head), None, "{head}");
+        }
+    }
+
+    #[test]
+    fn journals_of_others_are_told_from_the_systems() {
+        assert!(is_from_elsewhere("var/log/journal/remote/remote-host.journal"));
+        assert!(!is_from_elsewhere("var/log/journal/0f1e/system.journal"));
+        for (path, few) in [
+            ("var/log/journal/0f1e/user-1000.journal", true),
+            ("var/log/journal/0f1e/user-1000@70d1.journal~", true),
+            ("var/log/journal/0f1e.noisy/system.journal", true),
+            ("var/log/journal/0f1e/system@70d1.journal", false),
+            ("system.journal", false),
+        ] {
+            assert_eq!(is_of_few(path), few, "{path}");
         }
     }
 

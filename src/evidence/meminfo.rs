@@ -43,6 +43,38 @@ const FACTS: &[FactDef] = &[
         "grep HugePages_Free /proc/meminfo",
     ),
     amount(
+        "memory.hugepages_reserved",
+        "Free huge pages of the default size that are promised already, a count, HugePages_Rsvd",
+        "grep HugePages_Rsvd /proc/meminfo",
+    ),
+    amount(
+        "memory.hugetlb_kib",
+        "Memory in the huge page pools of all sizes in KiB, Hugetlb (4.15 on)",
+        "grep Hugetlb /proc/meminfo",
+    ),
+    amount("memory.anon_kib", "Anonymous memory in KiB, AnonPages", "grep AnonPages /proc/meminfo"),
+    amount(
+        "memory.anon_huge_kib",
+        "Anonymous memory in transparent huge pages in KiB, AnonHugePages",
+        "grep AnonHugePages /proc/meminfo",
+    ),
+    amount(
+        "memory.shmem_kib",
+        "Shared memory, tmpfs and memfd in KiB, Shmem",
+        "grep Shmem: /proc/meminfo",
+    ),
+    amount("memory.mlocked_kib", "Locked memory in KiB, Mlocked", "grep Mlocked /proc/meminfo"),
+    amount(
+        "memory.commit_limit_kib",
+        "Memory that may be promised under strict overcommit in KiB, CommitLimit",
+        "grep CommitLimit /proc/meminfo",
+    ),
+    amount(
+        "memory.committed_kib",
+        "Memory promised to programs in KiB, Committed_AS",
+        "grep Committed_AS /proc/meminfo",
+    ),
+    amount(
         "memory.hugepage_size_kib",
         "Default size of a huge page in KiB, Hugepagesize",
         "grep Hugepagesize /proc/meminfo",
@@ -59,6 +91,14 @@ const FIELDS: &[(&str, &str, bool)] = &[
     ("PageTables", "memory.page_tables_kib", true),
     ("HugePages_Total", "memory.hugepages_total", false),
     ("HugePages_Free", "memory.hugepages_free", false),
+    ("HugePages_Rsvd", "memory.hugepages_reserved", false),
+    ("Hugetlb", "memory.hugetlb_kib", true),
+    ("AnonPages", "memory.anon_kib", true),
+    ("AnonHugePages", "memory.anon_huge_kib", true),
+    ("Shmem", "memory.shmem_kib", true),
+    ("Mlocked", "memory.mlocked_kib", true),
+    ("CommitLimit", "memory.commit_limit_kib", true),
+    ("Committed_AS", "memory.committed_kib", true),
     ("Hugepagesize", "memory.hugepage_size_kib", true),
 ];
 

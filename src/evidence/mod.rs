@@ -7,30 +7,53 @@
 //!
 //! To add a kind: write `src/evidence/<kind>.rs`, then its `mod` line and its entry in [`ALL`].
 
-use crate::model::{FactDef, Out, Piece, RecordParser, Want};
+use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
 
 pub mod audit;
+pub mod block;
+pub mod boots;
+pub mod cgroup;
+pub mod clock;
+pub mod clocksource;
 pub mod container;
+pub mod cpu_time;
+pub mod cpu_tools;
+pub mod cpu_tuning;
 pub mod cpuinfo;
 pub mod dev_kvm;
 pub mod dmi;
+pub mod domain_cpu;
 pub mod groups;
+pub mod guest_memory;
 pub mod host;
+pub mod hostdev;
+pub mod hugepages;
+pub mod iommu;
 pub mod kernel;
 pub mod kvm;
+pub mod kvm_stat;
 pub mod libvirt_xml;
 pub mod logs;
 pub mod lscpu;
 pub mod meminfo;
+pub mod microcode;
 pub mod modprobe;
 pub mod modules;
+pub mod network;
+pub mod numa;
+pub mod oom;
 pub mod packages;
+pub mod pci;
+pub mod perf_kvm;
 pub mod qemu_cmdline;
 pub mod security;
 pub mod services;
 #[cfg(test)]
 mod testing;
+pub mod thermal;
+pub mod vcpus;
 pub mod virtualbox;
+pub mod vm_sysctls;
 pub mod vmx_file;
 pub mod windows;
 pub mod wsl;
@@ -48,30 +71,101 @@ pub struct Slice {
     pub parse: fn(Piece<'_>, &mut Out),
 }
 
+/// How many facts the parts of a slice declare.
+const fn count(parts: &[&[FactDef]]) -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < parts.len() {
+        count += parts[part].len();
+        part += 1;
+    }
+    count
+}
+
+/// The facts of a slice that is written in several files: `joined::<{ count(PARTS) }>(PARTS)`.
+const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
+    let mut all = [FactDef::new("", Kind::Bool, "", ""); N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut index = 0;
+        while index < parts[part].len() {
+            all[at] = parts[part][index];
+            index += 1;
+            at += 1;
+        }
+        part += 1;
+    }
+    all
+}
+
 /// All kinds of evidence.
 pub const ALL: &[Slice] = &[
+    cgroup::SLICE,
+    clock::SLICE,
+    block::SLICE,
+    clocksource::SLICE,
+    boots::SLICE,
     container::SLICE,
+    cpu_time::SLICE,
+    cpu_tools::SLICE,
+    cpu_tuning::SLICE,
     cpuinfo::SLICE,
     dev_kvm::SLICE,
     dmi::SLICE,
+    domain_cpu::SLICE,
     groups::SLICE,
+    guest_memory::SLICE,
     host::SLICE,
+    hugepages::SLICE,
+    hostdev::SLICE,
+    iommu::SLICE,
     kernel::SLICE,
     kvm::SLICE,
+    kvm_stat::SLICE,
     libvirt_xml::SLICE,
     lscpu::SLICE,
     meminfo::SLICE,
+    microcode::SLICE,
     modprobe::SLICE,
     modules::SLICE,
+    numa::SLICE,
+    network::capture_text::SLICE,
+    network::config::SLICE,
+    network::counters::SLICE,
+    network::dhcp::SLICE,
+    network::firewall::SLICE,
+    network::links::SLICE,
+    network::neighbours::SLICE,
+    network::nics::SLICE,
+    network::offload::SLICE,
+    network::ovs::SLICE,
+    network::ping::SLICE,
+    network::ports::SLICE,
+    network::routes::SLICE,
+    network::sysctl::SLICE,
+    network::virtnet::SLICE,
     packages::SLICE,
+    perf_kvm::SLICE,
+    pci::SLICE,
     qemu_cmdline::SLICE,
     security::SLICE,
     services::SLICE,
+    thermal::SLICE,
+    vcpus::SLICE,
     virtualbox::SLICE,
+    vm_sysctls::SLICE,
     vmx_file::SLICE,
     windows::SLICE,
     wsl::SLICE,
 ];
 
 /// Structured log records that rules can ask for by field.
-pub const RECORDS: &[RecordParser] = &[audit::APPARMOR, audit::SELINUX, audit::BOOT];
+pub const RECORDS: &[RecordParser] = &[
+    audit::APPARMOR,
+    audit::SELINUX,
+    audit::BOOT,
+    iommu::BOOT,
+    iommu::FAULT,
+    microcode::kernel_log::MICROCODE,
+    oom::OOM,
+    oom::GUEST_RAM,
+];

@@ -6,10 +6,12 @@
 //! any, `qemu-system-*` emulates (TCG), while `qemu-kvm` and `kvm` are distributions' wrappers
 //! with a default of their own.
 //!
-//! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: devices and
-//! drives.
+//! `ps` shows threads as rows of their own, and its quoting is lost. Not parsed: drives, and
+//! devices but for those that the slice `hostdev` looks for.
 
-use super::Slice;
+mod memory;
+
+use super::{Slice, count, joined};
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::{lines, shell};
 
@@ -28,7 +30,10 @@ const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     FactDef { name, kind, per: "guest", doc, command: "ps -ww -o args= -C qemu-system-x86_64" }
 }
 
-const FACTS: &[FactDef] = &[
+const PARTS: &[&[FactDef]] = &[GENERAL, memory::FACTS];
+const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
+
+const GENERAL: &[FactDef] = &[
     guest("qemu.accel", Kind::Text, "First accelerator: kvm, tcg, hvf, whpx, xen"),
     guest("qemu.accel_fallback", Kind::Bool, "Whether another accelerator may follow: kvm:tcg"),
     guest("qemu.cpu", Kind::Text, "Argument of -cpu"),
@@ -37,6 +42,8 @@ const FACTS: &[FactDef] = &[
     guest("qemu.machine", Kind::Text, "Machine type"),
     guest("qemu.memory_mib", Kind::Int, "Guest RAM at start, MiB"),
     guest("qemu.vcpus", Kind::Int, "Virtual CPUs at start"),
+    guest("qemu.uuid", Kind::Text, "UUID that the guest sees in DMI, where one is given"),
+    guest("qemu.macs", Kind::Words, "MAC addresses that are given to the guest's network cards"),
     guest("qemu.running", Kind::Bool, "Whether a process of the guest was listed"),
     FactDef {
         name: "vbox.running",
@@ -248,9 +255,17 @@ impl<'a> Command<'a> {
         if let Some(vcpus) = self.option("-smp").and_then(smp) {
             add("qemu.vcpus", Value::Int(vcpus));
         }
+        if let Some(uuid) = self.uuid() {
+            add("qemu.uuid", Value::text(uuid));
+        }
+        if let Some(macs) = Some(self.macs()).filter(|macs| !macs.is_empty()) {
+            add("qemu.macs", Value::Words(macs));
+        }
         if running {
             add("qemu.running", Value::Bool(true));
         }
+        self.backing(origin, out);
+        super::hostdev::arguments(&self.guest, self.arguments, origin, out);
     }
 
     fn machines(&self) -> impl Iterator<Item = &'a str> {
@@ -291,6 +306,25 @@ impl<'a> Command<'a> {
         };
         let name = first.split(',').next().unwrap_or(first);
         Some((name.trim_start_matches("accel="), listed.len() > 1))
+    }
+
+    /// `-uuid`, or Proxmox VE's `-smbios type=1,uuid=...`; what is given to `-smbios` wins in QEMU.
+    fn uuid(&self) -> Option<&'a str> {
+        let tables = self.options("-smbios").filter(|s| s.split(',').any(|p| p == "type=1"));
+        let of_table = tables.flat_map(|s| s.split(',')).filter_map(|p| p.strip_prefix("uuid="));
+        of_table.last().or_else(|| self.option("-uuid"))
+    }
+
+    /// As `mac=` or `macaddr=` of a card, or in libvirt's JSON. Without any, QEMU gives the same
+    /// address to the first card of every guest, which tells no guest from another.
+    fn macs(&self) -> std::collections::BTreeSet<String> {
+        let cards = ["-device", "-nic", "-net"].into_iter().flat_map(|o| self.options(o));
+        let keys = cards.flat_map(|c| c.split([',', '{', '}'])).filter_map(|part| {
+            let (key, value) = part.split_once(['=', ':'])?;
+            let known = matches!(key.trim_matches('"'), "mac" | "macaddr");
+            known.then(|| value.trim_matches('"').replace('-', ":").to_ascii_lowercase())
+        });
+        keys.filter(|mac| mac.split(':').count() == 6).collect()
     }
 }
 
@@ -421,6 +455,27 @@ mod tests {
         has(&facts, "qemu.vcpus", "77", "4");
         has(&facts, "qemu.running", "77", "true");
         assert_eq!(run("proc/1/cmdline", "/sbin/init\0splash\0"), []);
+    }
+
+    #[test]
+    fn by_what_a_guest_is_known_elsewhere() {
+        let uuid = "0b8f2c4e-93a1-4d1f-8f0e-6a5d1f2b7c90";
+        let line = |rest: &str| format!("qemu-system-x86_64 -name a -accel kvm {rest}");
+        let facts = run(
+            "commands/qemu-cmdline.txt",
+            &line(&format!(
+                "-uuid {uuid} -device virtio-net-pci,netdev=n,mac=52:54:00:AA:00:01 \
+                 -device '{{\"driver\":\"e1000e\",\"mac\":\"52:54:00:aa:00:02\",\"bus\":\"pci.1\"}}' \
+                 -net nic,macaddr=52:54:00:aa:00:03"
+            )),
+        );
+        has(&facts, "qemu.uuid", "a", uuid);
+        let macs = "52:54:00:aa:00:01 52:54:00:aa:00:02 52:54:00:aa:00:03";
+        has(&facts, "qemu.macs", "a", macs);
+        let smbios = format!("-smbios type=0,vendor=x -smbios type=1,product=y,uuid={uuid}");
+        has(&run("commands/qemu-cmdline.txt", &line(&smbios)), "qemu.uuid", "a", uuid);
+        let facts = run("commands/qemu-cmdline.txt", &line("-device e1000,netdev=n"));
+        assert!(!facts.iter().any(|f| f.0 == "qemu.macs" || f.0 == "qemu.uuid"), "{facts:?}");
     }
 
     #[test]

@@ -143,6 +143,51 @@ impl Cause {
     }
 }
 
+/// What a piece of advice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdviceKind {
+    /// Hardening: what an attacker, or an accident, could use.
+    Risk,
+    /// What could be faster or steadier.
+    Tuning,
+}
+
+impl AdviceKind {
+    /// All kinds with the words that rules use.
+    pub const ALL: &'static [(Self, &'static str)] =
+        &[(Self::Risk, "risk"), (Self::Tuning, "tuning")];
+
+    /// The word that rules and reports use.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(k, _)| *k == self).map_or("", |(_, word)| word)
+    }
+}
+
+/// What could be better on a machine that works. Never ranked among causes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advice {
+    /// Id of its rule.
+    pub id: String,
+    /// What it is about.
+    pub kind: AdviceKind,
+    /// Title.
+    pub title: String,
+    /// Id of the host it concerns.
+    pub host: String,
+    /// That host's layer.
+    pub layer: Layer,
+    /// Where that was seen.
+    pub seen: Vec<Origin>,
+    /// Why it matters.
+    pub why: String,
+    /// What following it costs.
+    pub costs: String,
+    /// What to do.
+    pub remedy: Vec<Remedy>,
+    /// Where to read on.
+    pub references: Vec<String>,
+}
+
 /// A cause that can neither be named nor ruled out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undetermined {
@@ -170,6 +215,8 @@ pub struct Diagnosis {
     pub causes: Vec<Cause>,
     /// Confidence between 0.2 and 0.5.
     pub suspected: Vec<Cause>,
+    /// What could be better, risks first.
+    pub advice: Vec<Advice>,
     /// Neither named nor ruled out.
     pub undetermined: Vec<Undetermined>,
     /// What to collect next, most telling first.

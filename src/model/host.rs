@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::event::{Event, Events};
-use super::fact::{Facts, Value};
+use super::fact::{Facts, Origin, Value};
 use super::gap::{Gap, GapReason};
 use super::log::Writer;
 
@@ -64,6 +64,8 @@ pub struct Host {
     pub id: String,
     /// The layer it sits in.
     pub layer: Layer,
+    /// Index in the stack of the host that it is known to run on.
+    pub carrier: Option<usize>,
     /// The input it was read from; empty for a layer that must exist but was not collected.
     pub source: String,
     /// What is known of it.
@@ -84,6 +86,7 @@ impl Host {
         Self {
             id: id.into(),
             layer,
+            carrier: None,
             source: source.into(),
             facts: Facts::default(),
             events: Events::default(),
@@ -120,4 +123,39 @@ impl Host {
 pub struct Stack {
     /// In the order L0, L1, L2, unknown.
     pub hosts: Vec<Host>,
+    /// What happened when, in all layers.
+    pub timeline: Vec<Moment>,
+}
+
+impl Stack {
+    /// The hosts that a host may run on: the one it is known to run on, or else all of the layer
+    /// below it.
+    pub fn below(&self, index: usize) -> Vec<usize> {
+        let Some(host) = self.hosts.get(index) else { return Vec::new() };
+        match (host.carrier, host.layer.below()) {
+            (Some(carrier), _) => vec![carrier],
+            (None, Some(below)) => {
+                (0..self.hosts.len()).filter(|i| self.hosts[*i].layer == below).collect()
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// The hosts that may run on a host: the other way round.
+    pub fn above(&self, index: usize) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|i| *i != index && self.below(*i).contains(&index)).collect()
+    }
+}
+
+/// Something that a host logged, at a time that can be compared across hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// Microseconds since the Unix epoch, on the clock of the lowest host.
+    pub at: i64,
+    /// Index of the host that logged it.
+    pub host: usize,
+    /// Id of the symptom, or name of the record kind.
+    pub kind: String,
+    /// The line.
+    pub origin: Origin,
 }

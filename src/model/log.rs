@@ -43,6 +43,7 @@ writers! {
     Proxmox "proxmox" "Proxmox VE: pvedaemon, qmeventd, task logs",
     Systemd "systemd" "systemd and its helpers (modules-load, logind)",
     Udev "udev" "systemd-udevd",
+    Network "network" "network services: DHCP servers and clients, NetworkManager, Open vSwitch",
     Modprobe "modprobe" "modprobe, insmod and dkms output",
     Tool "tool" "checking tools: kvm-ok, virt-host-validate, lscpu, nested checks",
     Windows "windows" "Windows: event logs, systeminfo, CIM queries, WSL",

@@ -21,12 +21,13 @@ pub mod version;
 pub mod want;
 
 pub use diagnosis::{
-    Cause, Diagnosis, Evidence, Explained, NextEvidence, Remedy, Severity, Undetermined, Weight,
+    Advice, AdviceKind, Cause, Diagnosis, Evidence, Explained, NextEvidence, Remedy, Severity,
+    Undetermined, Weight,
 };
 pub use event::{Event, Events, Record, RecordParser};
 pub use fact::{Fact, FactDef, Facts, Kind, Origin, Value};
 pub use gap::{Gap, GapReason};
-pub use host::{Host, Layer, Stack};
+pub use host::{Host, Layer, Moment, Stack};
 pub use log::{LineScanner, Prefix, Stamp, Stream, Writer};
 pub use piece::{Out, Piece, Problem};
 pub use version::Version;

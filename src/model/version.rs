@@ -26,6 +26,12 @@ impl Version {
         (!parts.is_empty()).then(|| Self { text: text.to_owned(), parts })
     }
 
+    /// The first two numbers: the series that a stable update of Linux belongs to.
+    pub fn series(&self) -> (u64, u64) {
+        let part = |i: usize| self.parts.get(i).copied().unwrap_or(0);
+        (part(0), part(1))
+    }
+
     /// Compares numeric parts; a missing part counts as 0, so `6.12` equals `6.12.0`.
     pub fn compare(&self, other: &Self) -> Ordering {
         let len = self.parts.len().max(other.parts.len());

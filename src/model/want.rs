@@ -10,7 +10,9 @@ pub enum Want {
     /// Files by their path on the machine, without the leading slash. `*` stands for any run of
     /// characters but `/`, `**` for any run of folders.
     File {
-        /// Glob over canonical paths.
+        /// Glob over canonical paths. On a live host `{cpu}` stands for family, model and stepping
+        /// of the processor as files of microcode are named (`06-5e-03`), `{family}` for the
+        /// family (`19`); a want with them needs another one, without, for given inputs.
         glob: &'static str,
         /// Whether `collect` takes it from a live host.
         live: bool,

@@ -25,8 +25,9 @@ use crate::model::{Prefix, Stamp, Writer};
 /// decides otherwise, and a line that was typed at a prompt is nobody's ([`Writer::Other`]).
 pub fn split(default: Writer, line: &str) -> Prefix<'_> {
     /// Forms of a prefix; the first that fits is taken.
-    const FORMS: &[fn(Writer, &str) -> Option<Prefix<'_>>] =
-        &[boot, ctime, iso, syslog, rfc5424, short_full, short_unix, klog, kmsg, elapsed, audit];
+    const FORMS: &[fn(Writer, &str) -> Option<Prefix<'_>>] = &[
+        boot, ctime, iso, syslog, rfc5424, short_full, short_unix, klog, kmsg, elapsed, audit, dpdk,
+    ];
     let line = line.trim_end_matches(['\r', '\n']);
     if prompt::is_typed(line) {
         return Prefix { stamp: None, writer: Writer::Other, message: line };
@@ -309,6 +310,18 @@ fn audit(default: Writer, line: &str) -> Option<Prefix<'_>> {
     let (_, micros) = time::seconds(&line[at + "audit(".len()..]).ok()?;
     let stamp = (micros > 100_000_000 * time::SECOND).then_some(Stamp::Wall(micros));
     Some(Prefix { stamp, writer, message: line })
+}
+
+/// What DPDK's environment abstraction layer says in the log of a program that uses it, in plain
+/// text or inside JSON: `dpdk  EAL: Failed to open VFIO group 7`.
+fn dpdk(default: Writer, line: &str) -> Option<Prefix<'_>> {
+    let (before, _) = line.split_once("EAL: ")?;
+    let parts = before.is_empty() || before.ends_with([' ', '"', '|', '\t']);
+    (default == Writer::Other && parts && before.len() < 160).then_some(Prefix {
+        stamp: None,
+        writer: Writer::Vmm,
+        message: line,
+    })
 }
 
 /// A line with a syslog tag. The kernel's often keep their own stamp.

@@ -2,6 +2,7 @@
 //!
 //! * [`logline`]: the prefix of a log line, whatever printed it
 //! * [`tag`]: which writer a syslog tag stands for
+//! * [`pci`]: PCI addresses
 //! * [`prompt`]: lines that a person typed, in a captured terminal
 //! * [`time`]: the forms in which logs give the time
 //! * [`kv`]: `key=value` records and INI files
@@ -12,6 +13,7 @@
 
 pub mod kv;
 pub mod logline;
+pub mod pci;
 pub mod prompt;
 pub mod shell;
 pub mod tag;

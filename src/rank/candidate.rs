@@ -84,7 +84,7 @@ pub(crate) fn seats<'r>(stack: &Stack, set: &'r RuleSet) -> Vec<(&'r CauseRule, 
 }
 
 /// A layer that was not collected can hold only causes that are said to sit there.
-fn sits(seat: Seat, host: &Host) -> bool {
+pub(crate) fn sits(seat: Seat, host: &Host) -> bool {
     match seat {
         Seat::L0 => matches!(host.layer, Layer::L0 | Layer::Unknown),
         Seat::Provider => host.collected() || host.layer == Layer::L0,
@@ -250,18 +250,11 @@ fn carried(stack: &Stack, seat: Seat, scope: Option<Scope>, focus: usize) -> Vec
     if seat == Seat::Any {
         return vec![focus];
     }
-    let layer = stack.hosts.get(focus).map_or(Layer::Unknown, |h| h.layer);
-    let above = |host: &Host| match layer {
-        Layer::L0 => matches!(host.layer, Layer::L1 | Layer::L2),
-        Layer::L1 => host.layer == Layer::L2,
-        _ => false,
-    };
-    let shows = |index: &usize| match scope {
-        Some(Scope::Here) => *index == focus,
-        Some(_) => above(&stack.hosts[*index]),
-        None => *index == focus || above(&stack.hosts[*index]),
-    };
-    (0..stack.hosts.len()).filter(shows).collect()
+    let here = [focus].into_iter().filter(|_| scope != Some(Scope::Above));
+    let above = stack.above(focus);
+    let further = above.iter().flat_map(|host| stack.above(*host));
+    let above = above.iter().copied().chain(further).filter(|_| scope != Some(Scope::Here));
+    here.chain(above).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]

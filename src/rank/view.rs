@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::candidate::{Candidate, Held};
+use super::candidate::{Candidate, Held, sits};
 use super::{REPORTED, SUSPECTED, Taken, next};
-use crate::model::{Cause, Diagnosis, Evidence, Explained, Host, Remedy, Stack, Undetermined};
+use crate::model::{
+    Advice, Cause, Diagnosis, Evidence, Explained, Host, Remedy, Stack, Undetermined,
+};
 use crate::rules::eval::{Evaluator, Proof};
-use crate::rules::rule::RemedyRule;
+use crate::rules::rule::{AdviceRule, RemedyRule};
 use crate::rules::{Answer, RuleSet, text};
 
 /// The conclusion.
@@ -28,7 +30,8 @@ pub(super) fn diagnosis(evaluator: Evaluator<'_>, set: &RuleSet, taken: &Taken<'
         .map(undetermined)
         .collect();
     let next_evidence = next::next_evidence(stack, taken);
-    Diagnosis { causes, suspected, undetermined, next_evidence }
+    let advice = view.advice();
+    Diagnosis { causes, suspected, advice, undetermined, next_evidence }
 }
 
 fn undetermined(candidate: &Candidate<'_>) -> Undetermined {
@@ -78,18 +81,50 @@ impl View<'_> {
             evidence,
             explains: symptoms.chain(further).collect(),
             why: fill(&rule.why),
-            remedy: rule
-                .remedies
-                .iter()
-                .filter(|r| self.applies(r, candidate.focus))
-                .map(|r| Remedy {
-                    text: fill(&r.text),
-                    commands: r.commands.iter().map(|c| text::fill_command(c, &hosts)).collect(),
-                    risk: r.risk.clone(),
-                })
-                .collect(),
+            remedy: self.remedies(&rule.remedies, candidate.focus, &hosts),
             references: rule.references.clone(),
         }
+    }
+
+    fn remedies(&self, rules: &[RemedyRule], focus: usize, hosts: &[&Host]) -> Vec<Remedy> {
+        let apply = rules.iter().filter(|r| self.applies(r, focus));
+        apply
+            .map(|r| Remedy {
+                text: text::fill(&r.text, hosts),
+                commands: r.commands.iter().map(|c| text::fill_command(c, hosts)).collect(),
+                risk: r.risk.clone(),
+            })
+            .collect()
+    }
+
+    /// Risks first, then by layer and id.
+    fn advice(&self) -> Vec<Advice> {
+        let mut advice: Vec<Advice> = Vec::new();
+        for rule in self.set.advice.values() {
+            let hosts = self.stack.hosts.iter().enumerate();
+            let asked = hosts.filter(|(_, h)| h.collected() && sits(rule.seat, h));
+            advice.extend(asked.filter_map(|(index, host)| self.advise(rule, index, host)));
+        }
+        advice.sort_by(|a, b| (a.kind, a.layer, &a.id).cmp(&(b.kind, b.layer, &b.id)));
+        advice
+    }
+
+    fn advise(&self, rule: &AdviceRule, focus: usize, host: &Host) -> Option<Advice> {
+        let Answer::Yes(proofs) = self.evaluator.condition(&rule.when, focus) else { return None };
+        let hosts = self.readers(focus);
+        let seen: BTreeSet<&Proof> = proofs.iter().collect();
+        Some(Advice {
+            id: rule.id.clone(),
+            kind: rule.kind,
+            title: rule.title.clone(),
+            host: host.id.clone(),
+            layer: host.layer,
+            seen: seen.into_iter().map(|p| p.origin.clone()).collect(),
+            why: text::fill(&rule.why, &hosts),
+            costs: text::fill(&rule.costs, &hosts),
+            remedy: self.remedies(&rule.remedies, focus, &hosts),
+            references: rule.references.clone(),
+        })
     }
 
     fn collected(&self, index: usize) -> Option<&Host> {

@@ -11,6 +11,8 @@ use super::view::{CauseView, EvidenceView, Report};
 /// Most evidence lines shown of one cause; JSON has all.
 const MOST_EVIDENCE: usize = 6;
 
+/// Longest time line.
+const MOST_MOMENTS: usize = 15;
 /// Characters of a log line that are shown; JSON has more.
 const LONGEST_QUOTE: usize = 200;
 
@@ -22,9 +24,11 @@ pub fn render(report: &Report, style: Style) -> String {
     for cause in &report.causes {
         page.cause(cause);
     }
+    page.timeline(report);
     page.suspected(report);
     page.undetermined(report);
     page.next(report);
+    page.advice(report);
     page.problems(report);
     page.footer(report);
     page.out
@@ -182,6 +186,24 @@ impl Page {
         }
     }
 
+    /// Only where several hosts spoke: one log is better read in the log.
+    fn timeline(&mut self, report: &Report) {
+        let entries = &report.analyses.timeline;
+        if entries.iter().map(|e| &e.host).collect::<BTreeSet<_>>().len() < 2 {
+            return;
+        }
+        self.heading("Around the failure, all layers (UTC)");
+        for entry in entries.iter().take(MOST_MOMENTS) {
+            let mark = if entry.decisive { '*' } else { ' ' };
+            let text = shorten(&entry.text, LONGEST_QUOTE);
+            self.wrapped(&format!(" {mark} {:27} {:5} ", entry.time, entry.host), 37, &text);
+        }
+        if entries.len() > MOST_MOMENTS {
+            let more = entries.len() - MOST_MOMENTS;
+            self.line(&format!("     and {more} more, with --format json"));
+        }
+    }
+
     fn suspected(&mut self, report: &Report) {
         if report.suspected.is_empty() {
             return;
@@ -190,6 +212,20 @@ impl Page {
         for cause in &report.suspected {
             let text = format!("{} ({:.0} %): {}", cause.id, cause.confidence * 100.0, cause.title);
             self.wrapped("   ", 5, &text);
+        }
+    }
+
+    /// One line each: what to do about it is a page of its own.
+    fn advice(&mut self, report: &Report) {
+        if report.advice.is_empty() {
+            return;
+        }
+        self.heading(
+            "Advice (no failure; `nestdoctor explain ID` says why, how, and what it costs)",
+        );
+        for advice in &report.advice {
+            let text = format!("{} on {}: {}", advice.id, advice.host, advice.title);
+            self.wrapped(&format!("   {:7} ", advice.kind), 11, &text);
         }
     }
 

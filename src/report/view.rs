@@ -158,13 +158,40 @@ pub struct RemedyView {
     pub risk: String,
 }
 
-/// Advice.
+/// What could be better on a machine that works.
 #[derive(Debug, Clone, Serialize)]
 pub struct AdviceView {
     /// Id.
     pub id: String,
     /// `risk` or `tuning`.
     pub kind: &'static str,
+    /// Title.
+    pub title: String,
+    /// `L0`, `L1`, `L2`, `network` or `unknown`.
+    pub layer: String,
+    /// Id of the host it concerns.
+    pub host: String,
+    /// Where that was seen.
+    pub evidence: Vec<SeenView>,
+    /// Why it matters.
+    pub why: String,
+    /// What following it costs.
+    pub costs: String,
+    /// What to do.
+    pub remedy: Vec<RemedyView>,
+    /// Where to read on.
+    pub references: Vec<String>,
+}
+
+/// A line that shows something.
+#[derive(Debug, Clone, Serialize)]
+pub struct SeenView {
+    /// File.
+    pub source: String,
+    /// Line.
+    pub line: Option<u32>,
+    /// The line itself.
+    pub text: String,
 }
 
 /// A cause that cannot be decided.
@@ -225,10 +252,10 @@ pub fn report(
         hosts: stack.hosts.iter().filter(|h| h.collected()).map(host).collect(),
         causes: causes(&diagnosis.causes),
         suspected: causes(&diagnosis.suspected),
-        advice: Vec::new(),
+        advice: diagnosis.advice.iter().map(advice).collect(),
         undetermined: diagnosis.undetermined.iter().map(undetermined).collect(),
         next_evidence: diagnosis.next_evidence.iter().map(next).collect(),
-        analyses: Analyses::of(stack),
+        analyses: Analyses::of(stack, diagnosis),
         problems: problems
             .into_iter()
             .map(|p| ProblemView { source: p.source, what: p.what })
@@ -317,6 +344,26 @@ fn remedy(remedy: &model::Remedy) -> RemedyView {
         text: remedy.text.clone(),
         commands: remedy.commands.clone(),
         risk: remedy.risk.clone(),
+    }
+}
+
+fn advice(advice: &model::Advice) -> AdviceView {
+    let seen = |origin: &model::Origin| SeenView {
+        source: origin.source.clone(),
+        line: origin.line,
+        text: origin.text.clone(),
+    };
+    AdviceView {
+        id: advice.id.clone(),
+        kind: advice.kind.word(),
+        title: advice.title.clone(),
+        layer: advice.layer.to_string(),
+        host: advice.host.clone(),
+        evidence: advice.seen.iter().map(seen).collect(),
+        why: advice.why.clone(),
+        costs: advice.costs.clone(),
+        remedy: advice.remedy.iter().map(remedy).collect(),
+        references: advice.references.clone(),
     }
 }
 

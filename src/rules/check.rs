@@ -6,7 +6,7 @@ use super::case::{Case, Expect};
 use super::condition::{Condition, Scope};
 use super::load::{Mistake, RuleSet, Vocabulary};
 use super::node::Position;
-use super::rule::{CauseRule, Symptom, SymptomTest, Target};
+use super::rule::{AdviceRule, CauseRule, RemedyRule, Symptom, SymptomTest, Target};
 use super::text;
 use crate::model::suggest::nearest;
 
@@ -15,6 +15,7 @@ pub fn check(set: &RuleSet, vocabulary: &Vocabulary) -> Vec<Mistake> {
     let mut checker = Checker { set, vocabulary, mistakes: Vec::new() };
     set.symptoms.values().for_each(|s| checker.symptom(s));
     set.causes.values().for_each(|c| checker.cause(c));
+    set.advice.values().for_each(|a| checker.advice(a));
     checker.cycles();
     checker.mistakes
 }
@@ -60,14 +61,15 @@ impl Checker<'_> {
             self.condition(file, condition);
             elsewhere |= reads_elsewhere(condition);
         }
-        cause.remedies.iter().filter_map(|r| r.when.as_ref()).for_each(|c| self.condition(file, c));
         for explains in &cause.explains {
             match &explains.target {
                 Target::Symptom(id) => self.symptom_id(file, explains.position, id),
                 Target::Cause(id) => self.cause_id(file, explains.position, id),
             }
         }
-        self.texts(cause);
+        let says = cause.evidence.iter().map(|e| e.says.as_str());
+        self.texts(file, says.chain([cause.why.as_str()]));
+        self.help(file, &cause.remedies, &cause.references);
         if cause.explains.is_empty() && cause.needs.is_none() {
             self.mistake(
                 file,
@@ -75,11 +77,29 @@ impl Checker<'_> {
                 "a cause needs `explains` or `needs`: what goes wrong?",
             );
         }
-        if cause.remedies.is_empty() || cause.references.is_empty() {
-            self.mistake(file, Position::default(), "a cause needs a remedy and a reference");
-        }
         self.title(file, &cause.title);
         self.cases(file, &cause.cases, elsewhere);
+    }
+
+    fn advice(&mut self, advice: &AdviceRule) {
+        let file = &advice.file;
+        self.condition(file, &advice.when);
+        self.texts(file, [advice.why.as_str(), advice.costs.as_str()].into_iter());
+        self.help(file, &advice.remedies, &advice.references);
+        self.title(file, &advice.title);
+        self.cases(file, &advice.cases, false);
+    }
+
+    /// What a reader is to do, and where to read on.
+    fn help(&mut self, file: &str, remedies: &[RemedyRule], references: &[String]) {
+        if remedies.is_empty() || references.is_empty() {
+            self.mistake(file, Position::default(), "a rule needs a remedy and a reference");
+        }
+        for remedy in remedies {
+            remedy.when.iter().for_each(|c| self.condition(file, c));
+            let commands = remedy.commands.iter().map(String::as_str);
+            self.texts(file, commands.chain([remedy.text.as_str()]));
+        }
     }
 
     fn condition(&mut self, file: &str, condition: &Condition) {
@@ -134,19 +154,13 @@ impl Checker<'_> {
     }
 
     /// Texts may hold `{fact}`: the fact must exist.
-    fn texts(&mut self, cause: &CauseRule) {
-        let remedies = cause.remedies.iter();
-        let texts =
-            cause.evidence.iter().map(|e| e.says.as_str()).chain([cause.why.as_str()]).chain(
-                remedies
-                    .flat_map(|r| r.commands.iter().map(String::as_str).chain([r.text.as_str()])),
-            );
+    fn texts<'t>(&mut self, file: &str, texts: impl Iterator<Item = &'t str>) {
         for name in texts.flat_map(text::names) {
             if self.vocabulary.fact(name).is_none() {
                 let hint = nearest(name, self.vocabulary.fact_names())
                     .map_or(String::new(), |n| format!("; did you mean `{{{n}}}`?"));
                 let what = format!("unknown fact in text: `{{{name}}}`{hint}");
-                self.mistake(&cause.file, Position::default(), what);
+                self.mistake(file, Position::default(), what);
             }
         }
     }

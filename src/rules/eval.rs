@@ -147,25 +147,12 @@ impl<'s> Evaluator<'s> {
     /// Hosts of a scope: `None` if they may exist but are not in the stack, empty if they cannot.
     fn hosts(&self, scope: Scope, focus: usize) -> Option<Vec<usize>> {
         let layer = self.stack.hosts.get(focus).map_or(Layer::Unknown, |h| h.layer);
-        let of = |wanted: Layer| -> Vec<usize> {
-            (0..self.stack.hosts.len()).filter(|i| self.stack.hosts[*i].layer == wanted).collect()
-        };
         match scope {
             Scope::Here => Some(vec![focus]),
             Scope::Anywhere => Some((0..self.stack.hosts.len()).collect()),
-            Scope::Above => {
-                let above = match layer {
-                    Layer::L0 => of(Layer::L1),
-                    Layer::L1 => of(Layer::L2),
-                    _ => Vec::new(),
-                };
-                (!above.is_empty()).then_some(above)
-            }
-            Scope::Below => match layer.below() {
-                Some(below) => Some(of(below)).filter(|hosts| !hosts.is_empty()),
-                None if layer == Layer::L0 => Some(Vec::new()),
-                None => None,
-            },
+            Scope::Above => Some(self.stack.above(focus)).filter(|above| !above.is_empty()),
+            Scope::Below if layer == Layer::L0 => Some(Vec::new()),
+            Scope::Below => Some(self.stack.below(focus)).filter(|below| !below.is_empty()),
         }
     }
 

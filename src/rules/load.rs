@@ -11,10 +11,10 @@ use super::condition::{self, Filter, Scope};
 use super::node::{self, Node, Position};
 use super::read::{Map, Reader};
 use super::rule::{
-    CauseRule, EvidenceRule, Explains, PRIORS, RemedyRule, Seat, Signature, Symptom, SymptomTest,
-    Target,
+    AdviceRule, CauseRule, EvidenceRule, Explains, PRIORS, RemedyRule, Seat, Signature, Symptom,
+    SymptomTest, Target,
 };
-use crate::model::{FactDef, RecordParser, Severity, Weight, Writer};
+use crate::model::{AdviceKind, FactDef, RecordParser, Severity, Weight, Writer};
 
 /// A mistake in a rule file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub struct RuleSet {
     pub symptoms: BTreeMap<String, Symptom>,
     /// Causes.
     pub causes: BTreeMap<String, CauseRule>,
+    /// Advice.
+    pub advice: BTreeMap<String, AdviceRule>,
     /// Machines that the rules' tests start from.
     pub machines: BTreeMap<String, Machine>,
     /// SHA-256 over all files, hex: names the rule base in a report.
@@ -139,15 +141,17 @@ impl RuleSet {
         Ok(set)
     }
 
-    /// Title of a symptom or cause.
+    /// Title of a rule.
     pub fn title(&self, id: &str) -> &str {
         let symptom = self.symptoms.get(id).map(|s| s.title.as_str());
-        symptom.or_else(|| self.causes.get(id).map(|c| c.title.as_str())).unwrap_or("")
+        let cause = self.causes.get(id).map(|c| c.title.as_str());
+        let advice = self.advice.get(id).map(|a| a.title.as_str());
+        symptom.or(cause).or(advice).unwrap_or("")
     }
 
     /// How many rules there are.
     pub fn len(&self) -> usize {
-        self.symptoms.len() + self.causes.len()
+        self.symptoms.len() + self.causes.len() + self.advice.len()
     }
 
     /// Whether there are none.
@@ -178,7 +182,15 @@ impl RuleSet {
                 let cause = read_cause(reader, vocabulary, &mut map, &id);
                 self.add(reader, at, id, Rule::Cause(Box::new(cause)));
             }
-            other => reader.unknown(at, "kind", other, ["symptom", "cause", "machine"]),
+            "risk" | "tuning" => {
+                if let Some(advice) = read_advice(reader, vocabulary, &mut map, &id, &kind) {
+                    self.add(reader, at, id, Rule::Advice(Box::new(advice)));
+                }
+            }
+            other => {
+                let known = ["symptom", "cause", "risk", "tuning", "machine"];
+                reader.unknown(at, "kind", other, known);
+            }
         }
         map.finish(reader);
     }
@@ -187,16 +199,19 @@ impl RuleSet {
         let root = |file: &str| file.split('/').next().map(str::to_owned);
         let other = self.symptoms.get(&id).map(|s| s.file.clone());
         let other = other.or_else(|| self.causes.get(&id).map(|c| c.file.clone()));
+        let other = other.or_else(|| self.advice.get(&id).map(|a| a.file.clone()));
         if let Some(other) = other {
             if root(&other) == root(reader.file()) {
                 reader.mistake(at, format!("`{id}` is already defined in {other}"));
             }
             self.symptoms.remove(&id);
             self.causes.remove(&id);
+            self.advice.remove(&id);
         }
         match rule {
             Rule::Symptom(symptom) => drop(self.symptoms.insert(id, *symptom)),
             Rule::Cause(cause) => drop(self.causes.insert(id, *cause)),
+            Rule::Advice(advice) => drop(self.advice.insert(id, *advice)),
         }
     }
 }
@@ -211,6 +226,7 @@ fn hex(bytes: &[u8]) -> String {
 enum Rule {
     Symptom(Box<Symptom>),
     Cause(Box<CauseRule>),
+    Advice(Box<AdviceRule>),
 }
 
 /// The id is the file's stem, so that everybody knows where a rule is written.
@@ -296,9 +312,7 @@ fn read_cause(
     let explains = map.take("explains").map(|n| reader.list(n)).unwrap_or_default();
     let explains = explains.into_iter().filter_map(|n| read_explains(reader, n)).collect();
     let why = map.need_text(reader, "why");
-    let remedies = map.need(reader, "remedy").map(|n| reader.list(n)).unwrap_or_default();
-    let remedies =
-        remedies.into_iter().filter_map(|n| read_remedy(reader, vocabulary, n)).collect();
+    let remedies = read_remedies(reader, vocabulary, map);
     let references = map.need(reader, "references").map(|n| reader.texts(n, "a reference"));
     CauseRule {
         id: id.to_owned(),
@@ -315,6 +329,46 @@ fn read_cause(
         references: references.unwrap_or_default(),
         cases: case::read_cases(reader, map),
     }
+}
+
+fn read_advice(
+    reader: &mut Reader<'_>,
+    vocabulary: &Vocabulary,
+    map: &mut Map,
+    id: &str,
+    kind: &str,
+) -> Option<AdviceRule> {
+    let kind = AdviceKind::ALL.iter().find(|(_, word)| *word == kind).map(|(k, _)| *k);
+    let title = map.need_text(reader, "title");
+    let seat = map.need(reader, "layer").and_then(|n| reader.word(&n, "layer", Seat::ALL));
+    let when = map.need(reader, "when").and_then(|n| condition::read(reader, vocabulary, n));
+    let why = map.need_text(reader, "why");
+    let costs = map.need_text(reader, "costs");
+    let remedies = read_remedies(reader, vocabulary, map);
+    let references = map.need(reader, "references").map(|n| reader.texts(n, "a reference"));
+    let cases = case::read_cases(reader, map);
+    Some(AdviceRule {
+        id: id.to_owned(),
+        file: reader.file().to_owned(),
+        kind: kind?,
+        title,
+        seat: seat?,
+        when: when?,
+        why,
+        costs,
+        remedies,
+        references: references.unwrap_or_default(),
+        cases,
+    })
+}
+
+fn read_remedies(
+    reader: &mut Reader<'_>,
+    vocabulary: &Vocabulary,
+    map: &mut Map,
+) -> Vec<RemedyRule> {
+    let remedies = map.need(reader, "remedy").map(|n| reader.list(n)).unwrap_or_default();
+    remedies.into_iter().filter_map(|n| read_remedy(reader, vocabulary, n)).collect()
 }
 
 fn read_weight(reader: &mut Reader<'_>, map: &mut Map) -> Option<Weight> {

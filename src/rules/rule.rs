@@ -4,7 +4,7 @@ use super::case::Case;
 use super::condition::{Condition, Filter, Scope};
 use super::node::Position;
 use super::pattern::Pattern;
-use crate::model::{Severity, Weight, Writer};
+use crate::model::{AdviceKind, Severity, Weight, Writer};
 
 /// Something that can be observed: a log signature, a record, or a predicate on facts.
 #[derive(Debug, Clone)]
@@ -101,6 +101,33 @@ pub struct CauseRule {
     pub explains: Vec<Explains>,
     /// Why this is the cause, with `{fact}` for values.
     pub why: String,
+    /// Remedies; those whose condition holds are shown.
+    pub remedies: Vec<RemedyRule>,
+    /// Where to read on.
+    pub references: Vec<String>,
+    /// Its tests.
+    pub cases: Vec<Case>,
+}
+
+/// Advice: what could be better on a machine that works.
+#[derive(Debug, Clone)]
+pub struct AdviceRule {
+    /// Id, which is also the file's stem.
+    pub id: String,
+    /// File it was read from.
+    pub file: String,
+    /// `risk` or `tuning`.
+    pub kind: AdviceKind,
+    /// Title.
+    pub title: String,
+    /// On which hosts it is asked.
+    pub seat: Seat,
+    /// When it is given: only a clear yes counts.
+    pub when: Condition,
+    /// Why it matters, with `{fact}` for values.
+    pub why: String,
+    /// What following it costs.
+    pub costs: String,
     /// Remedies; those whose condition holds are shown.
     pub remedies: Vec<RemedyRule>,
     /// Where to read on.

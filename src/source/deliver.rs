@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::io::{self, Cursor, Read};
 
 use super::codec::{self, Codec};
+use super::journal;
 use super::layout::{Layout, Role};
 use super::limits::{self, Limits, size};
 use super::manifest::Manifest;
@@ -156,6 +157,9 @@ impl<'a> Delivery<'a> {
 
     /// Tells text from binary data, then hands on.
     fn text(&mut self, path: &str, found: &str, unknown: bool, head: &mut Head) -> Option<String> {
+        if let Some(kind) = journal::kind(&head.bytes) {
+            return self.journal(path, found, unknown, kind, head);
+        }
         let texts = unknown || is_log(path) || path.starts_with("commands/");
         if texts && let Some(order) = Utf16::order(&head.bytes) {
             return self.hand_on(path, found, &mut Utf16::new(head, order));
@@ -174,6 +178,27 @@ impl<'a> Delivery<'a> {
             return self.sections(style, found, head);
         }
         self.hand_on(path, found, head)
+    }
+
+    /// Hands a journal on, as lines.
+    fn journal(
+        &mut self,
+        path: &str,
+        found: &str,
+        unknown: bool,
+        kind: journal::Kind,
+        head: &mut Head,
+    ) -> Option<String> {
+        // Whatever it is called, it is what journalctl knows.
+        let known = unknown.then(|| variant("commands/journalctl.txt", &path.replace('/', "_")));
+        self.cap = self.cap.min(self.limits.entry);
+        let mut lines = journal::Lines::new(kind, head);
+        let fault = self.hand_on(known.as_deref().unwrap_or(path), found, &mut lines);
+        let lost = lines.lost().map(str::to_owned);
+        if let Some(lost) = &lost {
+            self.problem(found, lost.as_str());
+        }
+        fault.filter(|fault| lost.as_ref() != Some(fault))
     }
 
     fn hand_on(&mut self, path: &str, found: &str, reader: &mut dyn Read) -> Option<String> {

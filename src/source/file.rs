@@ -1,4 +1,4 @@
-//! A single file that is no archive: a log, plain or compressed, or a packet capture.
+//! A single file that is no archive: a log, plain or compressed, a journal, or a packet capture.
 //!
 //! Its name tells what it holds: `dmesg.txt` is `commands/dmesg.txt`, `syslog` is
 //! `var/log/syslog`, a capture is `captures/NAME`. Any other text keeps its own name and is
@@ -12,7 +12,7 @@ use super::layout::{Layout, Role};
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::stream::{self, Store};
-use super::{Sink, Source, Stats, Wanted};
+use super::{Sink, Source, Stats, Wanted, journal};
 use crate::model::GapReason;
 
 /// A single file.
@@ -75,12 +75,14 @@ pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     const KINDS: &[(&[u8], &str)] = &[
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and name the directory"),
         (b"Rar!", "a rar archive; unpack it and name the directory"),
-        (b"LPKSHHRH", "a binary journal; export it with `journalctl --file=FILE -o short-iso`"),
         (b"ElfFile\0", "a binary Windows event log; export it as text"),
         (b"\x7fELF", "a program (ELF)"),
         (b"QFI\xfb", "a disk image (qcow2)"),
         (b"KDUMP   ", "a kernel crash dump"),
     ];
+    if journal::kind(head).is_some() {
+        return None;
+    }
     if let Some((_, what)) = KINDS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(what);
     }

@@ -30,13 +30,18 @@ use crate::model::{Gap, Layer, Want};
 
 mod command;
 mod files;
+mod processor;
 
 use command::Outcome;
 
 /// Path of the probe's output.
 const PROBE: &str = "commands/kvm-probe.txt";
+/// Path of what a failing program printed; see [`Collected::add_stderr`].
+const STDERR: &str = "commands/stderr.txt";
 /// Commands that run at once: they mostly wait.
 const THREADS: usize = 8;
+/// How the paths of second samples end: their commands run when all others have answered.
+const SECOND_SAMPLE: &str = ".2.txt";
 
 /// How to collect.
 #[derive(Debug, Clone)]
@@ -105,6 +110,17 @@ impl Collected {
         Memory::new(host, files).with_links(self.links.clone())
     }
 
+    /// Adds what a failing program printed: `commands/stderr.txt`, `commands/stderr-2.txt`, ...
+    pub fn add_stderr(&mut self, printed: Printed) {
+        let taken = |path: &String| self.manifest.iter().any(|e| e.path == *path);
+        let numbered = (2..).map(|n: u32| format!("commands/stderr-{n}.txt"));
+        let mut paths = std::iter::once(STDERR.to_owned()).chain(numbered);
+        let path = paths.find(|p| !taken(p)).expect("the numbers do not end");
+        self.add(Item::of(path, printed.source, printed.outcome));
+        self.manifest.sort_by(|a, b| a.path.cmp(&b.path));
+        self.gaps.sort();
+    }
+
     fn add(&mut self, mut item: Item) {
         let total: usize = self.files.values().map(Vec::len).sum();
         if let Some(bytes) = item.bytes.take_if(|b| total + b.len() > limits::LIVE_TOTAL) {
@@ -123,6 +139,25 @@ impl Collected {
         }
         self.gaps.extend(item.entry.gap());
         self.manifest.push(item.entry);
+    }
+}
+
+/// What a failing program printed, read from the file it was kept in.
+#[derive(Debug)]
+pub struct Printed {
+    source: String,
+    outcome: Outcome,
+}
+
+impl Printed {
+    /// Reads the file; of a long one the end, where a program says what it died of.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being read.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        let (bytes, truncated) = files::content(file, true)?;
+        let outcome = Outcome { bytes: Some(bytes), truncated, ..Outcome::default() };
+        Ok(Self { source: file.display().to_string(), outcome })
     }
 }
 
@@ -179,9 +214,11 @@ pub fn collect(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let mut collected = Collected { taken: now, ..Collected::default() };
     let mut seen = BTreeSet::new();
+    let processor = processor::Processor::of(&options.root);
     for (glob, links) in globs(wants) {
-        progress(glob);
-        for item in files::read(&options.root, glob, links) {
+        let Some(glob) = processor.fitting(glob) else { continue };
+        progress(&glob);
+        for item in files::read(&options.root, &glob, links) {
             if seen.insert((item.entry.path.clone(), links)) {
                 collected.add(item);
             }
@@ -282,7 +319,11 @@ fn run_all(wants: &[Want], options: &LiveOptions, progress: &(dyn Fn(&str) + Syn
         return jobs.iter().map(|j| Item::missing(&j.path, &j.line(), why)).collect();
     }
     let until = Instant::now() + options.deadline;
+    // A counter's second sample is worth something only some time after its first.
+    let (later, jobs): (Vec<Job>, Vec<Job>) =
+        jobs.into_iter().partition(|j| j.path.ends_with(SECOND_SAMPLE));
     let mut items = run_jobs(&jobs, options, until, progress);
+    items.extend(run_jobs(&later, options, until, progress));
     let domains = domains(wants, options, until, &mut items);
     items.extend(run_jobs(&domains, options, until, progress));
     items

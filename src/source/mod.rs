@@ -11,6 +11,7 @@
 //! | an archive: tar (plain, gzip, xz, Zstandard, bzip2), zip | `archive.rs` by `untar.rs`, `unzip.rs` |
 //! | archives in archives and in directories, up to three deep | `nest.rs` |
 //! | a single log, plain or compressed; a packet capture; standard input (`-`) | `file.rs`, `input.rs` |
+//! | systemd journals: binary, export form, JSON | `journal/`, as text |
 //! | files that are in memory already | `memory.rs` |
 //! | the host the program runs on | [`live`] |
 //!
@@ -44,6 +45,7 @@ mod deliver;
 mod dir;
 mod file;
 mod input;
+mod journal;
 mod layout;
 mod limits;
 pub mod live;

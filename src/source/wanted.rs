@@ -266,14 +266,14 @@ pub(super) fn is_log(path: &str) -> bool {
     const LOGS: &[&str] = &["syslog", "messages", "dmesg", "journalctl", "kern"];
     const BINARY: &[&str] = &["wtmp", "btmp", "lastlog", "faillog", "tallylog"];
     let name = path.rsplit('/').next().unwrap_or(path);
-    if has_suffix(name, "log") || name.contains(".log.") {
+    if has_suffix(name, "log") || name.contains(".log.") || super::journal::is_named_so(name) {
         return true;
     }
     let word = name.split(['.', '-', '@', '_']).next().unwrap_or(name);
     LOGS.contains(&word)
         || path.starts_with("var/log/")
             && !BINARY.contains(&word)
-            && ![".journal", ".pcap", ".xml"].iter().any(|s| name.ends_with(s))
+            && ![".pcap", ".xml"].iter().any(|s| name.ends_with(s))
             && !path.starts_with("var/log/sa/")
 }
 

@@ -1,5 +1,6 @@
 //! `nestdoctor collect`: gather, bundle, report.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,7 +11,7 @@ use crate::cli::progress::Progress;
 use crate::cli::{output, settings};
 use crate::model::GapReason;
 use crate::pipeline::Input;
-use crate::source::live::{self, Collected, LiveOptions};
+use crate::source::live::{self, Collected, LiveOptions, Printed};
 use crate::{collect, source};
 
 /// Longest list of what was refused; the manifest in the bundle has all.
@@ -19,8 +20,9 @@ const MOST_NAMED: usize = 12;
 /// Collects from this host.
 pub(super) fn run(common: &Common, args: &Collect) -> anyhow::Result<Exit> {
     let doctor = settings::doctor(common)?;
+    let printed = args.stderr.iter().map(|f| printed(f)).collect::<anyhow::Result<Vec<_>>>()?;
     let timeout = Duration::from_secs(args.timeout);
-    let commands = args.root == std::path::Path::new("/");
+    let commands = args.root == Path::new("/");
     let options = LiveOptions {
         root: args.root.clone(),
         commands,
@@ -28,13 +30,14 @@ pub(super) fn run(common: &Common, args: &Collect) -> anyhow::Result<Exit> {
         deadline: timeout.saturating_mul(15),
     };
     let progress = Progress::new();
-    let collected = live::collect(&collect::wants(), &options, &|what| progress.step(what));
+    let mut collected = live::collect(&collect::wants(), &options, &|what| progress.step(what));
     progress.finish();
     anyhow::ensure!(
         !collected.files.is_empty(),
         "nothing could be read below {}",
         args.root.display()
     );
+    printed.into_iter().for_each(|p| collected.add_stderr(p));
     let (host, time) = (host_name(&collected), time(&collected));
     name_refused(&collected);
     if !args.no_bundle {
@@ -46,6 +49,11 @@ pub(super) fn run(common: &Common, args: &Collect) -> anyhow::Result<Exit> {
     let input = Input { source: Box::new(collected.source(&host, &time)), layer: None };
     let examination = doctor.examine(vec![input]);
     super::print(common, &args.output, &doctor.diagnose(examination))
+}
+
+/// Read before anything is collected: a name that was mistyped should not cost the wait.
+fn printed(file: &Path) -> anyhow::Result<Printed> {
+    Printed::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 fn host_name(collected: &Collected) -> String {

@@ -10,7 +10,7 @@ use crate::cli::{output, settings};
 use crate::model::FactDef;
 use crate::model::suggest::nearest;
 use crate::pipeline::{Doctor, vocabulary};
-use crate::rules::rule::{CauseRule, Symptom, SymptomTest, Target};
+use crate::rules::rule::{AdviceRule, CauseRule, RemedyRule, Symptom, SymptomTest, Target};
 
 /// Prints the explanation.
 pub(super) fn run(common: &Common, id: &str) -> anyhow::Result<Exit> {
@@ -20,14 +20,17 @@ pub(super) fn run(common: &Common, id: &str) -> anyhow::Result<Exit> {
         explain_cause(&doctor, cause)
     } else if let Some(symptom) = rules.symptoms.get(id) {
         explain_symptom(symptom)
+    } else if let Some(advice) = rules.advice.get(id) {
+        explain_advice(advice)
     } else if let Some(fact) = vocabulary().fact(id) {
         explain_fact(fact)
     } else {
-        let ids = rules.causes.keys().chain(rules.symptoms.keys()).cloned();
+        let ids = rules.causes.keys().chain(rules.symptoms.keys()).chain(rules.advice.keys());
+        let ids = ids.cloned();
         let names: Vec<String> = ids.chain(vocabulary().fact_names().map(str::to_owned)).collect();
         let hint = nearest(id, names.iter().map(String::as_str))
             .map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-        bail!("`{id}` is no cause, symptom or fact{hint}");
+        bail!("`{id}` is no cause, symptom, advice or fact{hint}");
     };
     output::write(&text, None)?;
     Ok(Exit::Healthy)
@@ -54,8 +57,26 @@ fn explain_cause(doctor: &Doctor, cause: &CauseRule) -> String {
         let (Target::Symptom(id) | Target::Cause(id)) = &explains.target;
         let _ = writeln!(text, "  {id}: {}", doctor.rules.title(id));
     }
+    explain_help(&mut text, &cause.remedies, &cause.references, &cause.file);
+    text
+}
+
+fn explain_advice(advice: &AdviceRule) -> String {
+    let mut text = format!(
+        "{} (advice, {})\n{}\n\n{}\n\ncosts: {}\n",
+        advice.id,
+        advice.kind.word(),
+        advice.title,
+        advice.why.trim(),
+        advice.costs.trim()
+    );
+    explain_help(&mut text, &advice.remedies, &advice.references, &advice.file);
+    text
+}
+
+fn explain_help(text: &mut String, remedies: &[RemedyRule], references: &[String], file: &str) {
     text.push_str("\nWhat to do\n");
-    for remedy in &cause.remedies {
+    for remedy in remedies {
         let _ = writeln!(text, "  {}", remedy.text.trim());
         for command in &remedy.commands {
             let _ = writeln!(text, "    $ {command}");
@@ -64,11 +85,10 @@ fn explain_cause(doctor: &Doctor, cause: &CauseRule) -> String {
             let _ = writeln!(text, "    risk: {}", remedy.risk.trim());
         }
     }
-    for reference in &cause.references {
+    for reference in references {
         let _ = writeln!(text, "see {reference}");
     }
-    let _ = writeln!(text, "rule {}", cause.file);
-    text
+    let _ = writeln!(text, "rule {file}");
 }
 
 fn explain_symptom(symptom: &Symptom) -> String {

@@ -4,6 +4,7 @@ mod analyze;
 mod collect;
 mod explain;
 mod facts;
+mod microcode;
 mod rules;
 
 use super::args::{Args, Command, Common, Output};
@@ -21,6 +22,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Explain { id } => explain::run(common, &id),
         Command::Rules { command } => rules::run(common, &command),
         Command::Facts(facts) => facts::run(common, &facts),
+        Command::Microcode(microcode) => microcode::run(common, &microcode),
     }
 }
 

@@ -25,8 +25,9 @@ pub(super) fn run(common: &Common, command: &RulesCommand) -> anyhow::Result<Exi
 fn list(rules: &RuleSet) -> String {
     let causes = rules.causes.values().map(|c| ("cause", &c.id, &c.title));
     let symptoms = rules.symptoms.values().map(|s| ("symptom", &s.id, &s.title));
+    let advice = rules.advice.values().map(|a| (a.kind.word(), &a.id, &a.title));
     let mut text = String::new();
-    for (kind, id, title) in causes.chain(symptoms) {
+    for (kind, id, title) in causes.chain(symptoms).chain(advice) {
         let _ = writeln!(text, "{kind:8} {id:44} {title}");
     }
     text
@@ -35,8 +36,11 @@ fn list(rules: &RuleSet) -> String {
 fn lint(common: &Common) -> anyhow::Result<Exit> {
     match settings::load(common, Care::Thorough)? {
         Ok(doctor) => {
-            let (causes, symptoms) = (doctor.rules.causes.len(), doctor.rules.symptoms.len());
-            output::write(&format!("{causes} causes and {symptoms} symptoms: no mistake\n"), None)?;
+            let RuleSet { causes, symptoms, advice, .. } = &doctor.rules;
+            let (causes, symptoms, advice) = (causes.len(), symptoms.len(), advice.len());
+            let text =
+                format!("{causes} causes, {symptoms} symptoms, {advice} advice: no mistake\n");
+            output::write(&text, None)?;
             Ok(Exit::Healthy)
         }
         Err(mistakes) => {

@@ -99,7 +99,9 @@ fn item(root: &Path, path: &str, literal: bool) -> Option<Item> {
         Err(_) if !literal => return None,
         Err(_) => return missing("does not exist".to_owned()),
     }
-    match content(&full, path) {
+    // A compressed log has no lines to cut at; its end is nothing without its start.
+    let keep_end = is_log(path) && super::super::codec::without_suffix(path).is_none();
+    match content(&full, keep_end) {
         Ok((bytes, truncated)) => {
             let outcome = Outcome { bytes: Some(bytes), truncated, ..Outcome::default() };
             Some(Item::of(path.to_owned(), source, outcome))
@@ -153,14 +155,12 @@ fn regular(root: &Path, full: &Path) -> io::Result<bool> {
     Ok(file && !endless && inside(root, full)?)
 }
 
-/// Up to [`LIVE_ITEM`] bytes: the first, of a log the last, beginning with a whole line. Files of
-/// /proc and /sys say nothing of their size.
-fn content(full: &Path, path: &str) -> io::Result<(Vec<u8>, bool)> {
+/// Up to [`LIVE_ITEM`] bytes: the first or (`keep_end`) the last, beginning with a whole line. Files
+/// of /proc and /sys say nothing of their size.
+pub(super) fn content(full: &Path, keep_end: bool) -> io::Result<(Vec<u8>, bool)> {
     let mut file = File::open(full)?;
     let long = file.metadata()?.len().checked_sub(LIVE_ITEM as u64).filter(|n| *n > 0);
-    // A compressed log has no lines to cut at; its end is nothing without its start.
-    let from_end =
-        long.filter(|_| is_log(path) && super::super::codec::without_suffix(path).is_none());
+    let from_end = long.filter(|_| keep_end);
     if let Some(skip) = from_end {
         file.seek(SeekFrom::Start(skip))?;
     }
