@@ -18,16 +18,16 @@ pub fn stack(mut hosts: Vec<Host>, given: &[Option<Layer>]) -> Stack {
     for (host, layer) in hosts.iter_mut().zip(layers) {
         host.layer = layer;
     }
-    let mut carried: Vec<(Host, Option<usize>, usize)> =
+    let mut placed: Vec<(Host, Option<usize>, usize)> =
         hosts.into_iter().zip(carriers).enumerate().map(|(i, (h, c))| (h, c, i)).collect();
-    carried.extend(uncollected(&carried).into_iter().map(|h| (h, None, usize::MAX)));
-    carried.sort_by(|(a, ..), (b, ..)| (a.layer, &a.source).cmp(&(b.layer, &b.source)));
-    let places: Vec<usize> = carried.iter().map(|(_, _, index)| *index).collect();
-    let mut hosts: Vec<Host> = carried
+    placed.extend(uncollected(&placed).into_iter().map(|h| (h, None, usize::MAX)));
+    placed.sort_by(|(a, ..), (b, ..)| (a.layer, &a.source).cmp(&(b.layer, &b.source)));
+    let order: Vec<usize> = placed.iter().map(|(_, _, index)| *index).collect();
+    let mut hosts: Vec<Host> = placed
         .into_iter()
         .map(|(host, carrier, _)| {
-            let carrier = carrier.and_then(|c| places.iter().position(|p| *p == c));
-            Host { carrier, ..host }
+            let place = carrier.and_then(|c| order.iter().position(|p| *p == c));
+            Host { carrier: place, ..host }
         })
         .collect();
     name(&mut hosts);

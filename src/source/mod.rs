@@ -32,6 +32,11 @@
 //! A [`SourceError`] is only for inputs of which nothing can be read. All else is a problem or a
 //! gap, and the rest is delivered.
 
+#![cfg_attr(
+    test,
+    expect(clippy::disallowed_methods, reason = "source/ touches the outside, and its tests")
+)]
+
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -102,7 +102,7 @@ pub(super) const FACTS: &[FactDef] = &[
     group(
         "vfio.group_own_blockers",
         Kind::Words,
-        "members on host drivers that are such devices themselves, or belong to their card",
+        "members on host drivers that are such devices themselves, or belong to a card that is",
     ),
     group(
         "vfio.group_foreign_blockers",

@@ -191,7 +191,6 @@ fn group_facts(
     };
     let blockers: Vec<&Device> = devices.iter().copied().filter(|d| d.blocks()).collect();
     let place = blockers.first().and_then(|d| d.driver.as_ref()).map_or(origin, |(_, o)| o);
-    let instance = number.to_string();
     let viable = match () {
         () if !blockers.is_empty() => Some(false),
         () if devices.iter().all(|d| d.harmless()) => Some(true),
@@ -203,41 +202,60 @@ fn group_facts(
         ("iommu.group_devices", listed, origin),
         ("iommu.group_shared_by", Value::text(shared), origin),
     ];
-    let reason = viable.map(|v| reason(v, &blockers, &devices));
-    if let (Some(viable), Some(reason)) = (viable, &reason) {
-        made.push(("iommu.group_viable", Value::Bool(viable), place));
-        made.push(("iommu.group_reason", Value::text(reason), place));
-    }
     let wanted: Vec<&Device> =
         devices.iter().copied().filter(|d| targets.contains_key(&d.address)).collect();
-    if !wanted.is_empty() {
-        if let (Some(viable), Some(reason)) = (viable, &reason) {
+    if let Some(viable) = viable {
+        let reason = Value::text(reason(viable, &blockers, &devices));
+        if !wanted.is_empty() {
             made.push(("vfio.group_viable", Value::Bool(viable), place));
-            made.push(("vfio.group_reason", Value::text(reason), place));
+            made.push(("vfio.group_reason", reason.clone(), place));
         }
-        made.push(("vfio.group_shared_by", Value::text(shared), origin));
-        let own = |d: &Device| wanted.iter().any(|w| w.address == d.address || w.carries(d));
-        let (ours, foreign): (Vec<&Device>, Vec<&Device>) =
-            blockers.iter().copied().partition(|d| own(d));
-        for (name, list) in
-            [("vfio.group_own_blockers", ours), ("vfio.group_foreign_blockers", foreign)]
-        {
-            // That a list is empty is known only where the drivers of all members are.
-            if !list.is_empty() || devices.iter().all(|d| d.is_bridge() || d.driver.is_some()) {
-                made.push((name, Value::words(list.iter().map(|d| d.shown())), place));
-            }
-        }
-        let open =
-            |d: &&&Device| d.is_bridge() && matches!(d.acs.as_deref(), Some("absent" | "off"));
-        let ports: Vec<String> = devices.iter().filter(open).map(|d| d.address.clone()).collect();
-        if !ports.is_empty() {
-            made.push(("vfio.group_ports_without_acs", Value::words(ports), origin));
-        }
-        let others = devices.iter().any(|d| d.is_endpoint() && !own(d));
-        let acs = matches!(shared, "functions" | "root-port" | "switch");
-        made.push(("vfio.group_lacks_acs", Value::Bool(others && acs), origin));
+        made.push(("iommu.group_viable", Value::Bool(viable), place));
+        made.push(("iommu.group_reason", reason, place));
     }
+    if !wanted.is_empty() {
+        made.push(("vfio.group_shared_by", Value::text(shared), origin));
+        let wanted = wanted_facts(&wanted, &devices, &blockers, shared);
+        made.extend(wanted.into_iter().map(|(name, value)| (name, value, place)));
+    }
+    let instance = number.to_string();
     made.into_iter().map(|(name, value, o)| derived_of(name, &instance, value, o)).collect()
+}
+
+/// What a group with devices that somebody wants is in the way of, and why they share it.
+fn wanted_facts(
+    wanted: &[&Device],
+    devices: &[&Device],
+    blockers: &[&Device],
+    shared: &str,
+) -> Vec<(&'static str, Value)> {
+    let mut made = Vec::new();
+    // The functions of a card go together, but one that is left behind while the card itself is
+    // with VFIO already is in the way like any other device.
+    let own =
+        |d: &Device| wanted.iter().any(|w| w.address == d.address || w.blocks() && w.carries(d));
+    let (ours, foreign): (Vec<&Device>, Vec<&Device>) =
+        blockers.iter().copied().partition(|d| own(d));
+    for (name, list) in
+        [("vfio.group_own_blockers", ours), ("vfio.group_foreign_blockers", foreign)]
+    {
+        // That a list is empty is known only where the drivers of all members are.
+        if !list.is_empty() || devices.iter().all(|d| d.is_bridge() || d.driver.is_some()) {
+            made.push((name, Value::words(list.iter().map(|d| d.shown()))));
+        }
+    }
+    let open = |d: &&&Device| d.is_bridge() && matches!(d.acs.as_deref(), Some("absent" | "off"));
+    let ports: Vec<String> = devices.iter().filter(open).map(|d| d.address.clone()).collect();
+    if !ports.is_empty() {
+        made.push(("vfio.group_ports_without_acs", Value::words(ports)));
+    }
+    let apart = |d: &&&Device| {
+        d.is_endpoint() && !wanted.iter().any(|w| w.address == d.address || w.carries(d))
+    };
+    let others = devices.iter().any(|d| apart(&d));
+    let acs = matches!(shared, "functions" | "root-port" | "switch");
+    made.push(("vfio.group_lacks_acs", Value::Bool(others && acs)));
+    made
 }
 
 fn reason(viable: bool, blockers: &[&Device], devices: &[&Device]) -> String {

@@ -72,6 +72,20 @@ fn a_graphics_card_is_in_its_own_way() {
 }
 
 #[test]
+fn a_function_that_is_left_behind_is_in_the_way() {
+    let mut host = host(&[("0000:01:00.0", "0300", "vfio-pci", 1), CARD[2]]);
+    event(&mut host, "vfio-group-not-viable", None, &[("device", "0000:01:00.0")]);
+    has(
+        &derive(&host),
+        &[
+            "vfio.group_own_blockers[1]=",
+            "vfio.group_foreign_blockers[1]=0000:01:00.1(snd_hda_intel)",
+            "vfio.group_lacks_acs[1]=false",
+        ],
+    );
+}
+
+#[test]
 fn ports_of_one_network_card_are_not_each_others_companions() {
     let mut host =
         host(&[("0000:03:00.0", "0200", "i40e", 9), ("0000:03:00.1", "0200", "vfio-pci", 9)]);

@@ -33,6 +33,13 @@ const FACTS: &[FactDef] = &[
         command: "virsh dumpxml NAME; ip link; Get-VMNetworkAdapter; openstack port show PORT",
     },
     FactDef {
+        name: "filter.platform_default",
+        kind: Kind::Text,
+        per: "",
+        doc: "Platform whose ports filter MAC addresses unless told otherwise, where nobody described the port",
+        command: "systemd-detect-virt",
+    },
+    FactDef {
         name: "filter.bridged_link",
         kind: Kind::Text,
         per: "",
@@ -48,6 +55,9 @@ const FACTS: &[FactDef] = &[
     },
 ];
 
+/// Platforms whose virtual ports pass only the machine's own MAC address by default.
+const FILTERING: &[&str] = &["hyperv", "azure", "vmware", "virtualbox", "openstack", "aws", "gcp"];
+
 fn run(stack: &Stack) -> Vec<(usize, Fact)> {
     let mut facts = Vec::new();
     for (index, host) in stack.hosts.iter().enumerate().filter(|(_, h)| h.collected()) {
@@ -60,6 +70,13 @@ fn run(stack: &Stack) -> Vec<(usize, Fact)> {
             facts.push((index, derived("filter.drops", Value::Bool(true), origin)));
         } else if let Some(open) = described(stack, host) {
             facts.push((index, derived("filter.drops", Value::Bool(false), &open)));
+        } else if let Some(vendor) = host.facts.first("platform.vendor")
+            && FILTERING.iter().any(|p| value(vendor) == Some(p))
+        {
+            facts.push((
+                index,
+                derived("filter.platform_default", vendor.value.clone(), &vendor.origin),
+            ));
         }
         for (link, what, origin) in below {
             facts.push((index, derived_of("filter.below", &link, Value::text(what), &origin)));

@@ -82,13 +82,19 @@ fn run(host: &Host) -> Vec<Fact> {
 fn is_virtual(host: &Host, link: &str) -> bool {
     let defined = instances(host, "virtnet.bridge").any(|(_, f)| value(f) == Some(link));
     let uplink = ports_of(host, link).into_iter().any(|p| super::is_uplink(host, p));
-    (defined || is_virtual_bridge(link)) && !uplink
+    (defined || is_virtual_bridge(link)) && !uplink && !is_tunnel(host, link)
+}
+
+/// An overlay's device may hold the network of all nodes, of which a bridge has this node's part.
+fn is_tunnel(host: &Host, link: &str) -> bool {
+    host.facts.of("tunnel.kind", link).is_some()
 }
 
 /// Another link that holds addresses of a network, with the address it holds.
 fn holder<'h>(host: &'h Host, own: Prefix, bridge: &str) -> Option<(&'h str, &'h str)> {
     let others = links(host).into_iter().filter(|l| *l != bridge && *l != "lo");
-    let mut others = others.filter(|l| text(host, "link.master", l) != Some(bridge));
+    let others = others.filter(|l| text(host, "link.master", l) != Some(bridge));
+    let mut others = others.filter(|l| !is_tunnel(host, l));
     others.find_map(|link| {
         let overlapping = |(_, p): &(&str, Prefix)| p.is_network() && p.overlaps(own);
         let (shown, _) = addresses(host, link).into_iter().find(overlapping)?;
@@ -98,7 +104,8 @@ fn holder<'h>(host: &'h Host, own: Prefix, bridge: &str) -> Option<(&'h str, &'h
 
 fn wide(host: &Host, link: &str) -> Option<Fact> {
     // Docker's own bridges are /16 by default, and only those choose from 172.16.0.0/12.
-    if link == "lo" || is_virtual(host, link) || super::is_guest_port(host, link) {
+    let inner = is_virtual(host, link) || is_tunnel(host, link) || super::is_guest_port(host, link);
+    if link == "lo" || inner {
         return None;
     }
     let private = |p: &Prefix| match p.address {
@@ -134,6 +141,9 @@ mod tests {
             ("link.addresses", "wlan0", Value::words(["192.0.2.8/24"])),
             ("link.addresses", "virbr0", Value::words(["192.168.122.1/24"])),
             ("link.addresses", "docker0", Value::words(["172.17.0.1/16"])),
+            ("link.addresses", "cni0", Value::words(["10.244.1.1/24"])),
+            ("link.addresses", "flannel.1", Value::words(["10.244.1.0/16"])),
+            ("tunnel.kind", "flannel.1", Value::text("vxlan")),
             ("link.mtu", "br-ex", Value::Int(1500)),
             ("link.mtu", "eth1", Value::Int(1500)),
             ("link.addresses", "br-ex", Value::words(["198.51.100.3/24"])),

@@ -37,7 +37,9 @@ pub(super) fn run(common: &Common, args: &Collect) -> anyhow::Result<Exit> {
         "nothing could be read below {}",
         args.root.display()
     );
-    printed.into_iter().for_each(|p| collected.add_stderr(p));
+    for said in printed {
+        collected.add_stderr(said);
+    }
     let (host, time) = (host_name(&collected), time(&collected));
     name_refused(&collected);
     if !args.no_bundle {

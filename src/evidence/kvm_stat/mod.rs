@@ -2,8 +2,8 @@
 //!
 //! Read are the files of debugfs (`/sys/kernel/debug/kvm/NAME` holds sums over living VMs,
 //! `PID-FD/NAME` those of one VM; virt/kvm/kvm_main.c, arch/x86/kvm/x86.c), what kvm_stat(1) prints
-//! (tools/kvm/kvm_stat), `perf stat -e 'kvm:*'`, and `virsh domstats`, which asks QEMU's
-//! `query-stats` (Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD) for the same numbers per vCPU.
+//! (tools/kvm/kvm_stat), `perf stat -e 'kvm:*'`, QEMU's `query-stats`, and `virsh domstats`, which
+//! asks for it: the same numbers per vCPU (Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD).
 //!
 //! A counter only grows, so it says little by itself: what counts is its rate. kvm_stat prints one;
 //! two samples of debugfs with the uptime of the host beside them give one; of a single sample only
@@ -13,6 +13,7 @@
 //! Not parsed: histograms, and settings that debugfs keeps beside the counters.
 
 mod domstats;
+mod query;
 mod table;
 
 use super::Slice;
@@ -65,6 +66,8 @@ const WANTS: &[Want] = &[
     Want::output("kvm-stat*"),
     Want::output("kvmstat*"),
     Want::output("perf-stat*"),
+    Want::output("qemu-query-stats*"),
+    Want::given("commands/qemu-query-stats*.json"),
     Want::command("virsh-domstats", &["virsh", "-r", "domstats"], &[]),
     Want::command("virsh-domstats.2", &["virsh", "-r", "domstats"], &[]),
     Want::command("virsh-domstats*", &[], &["sos_commands/virsh/virsh_-r_domstats*"]),
@@ -139,6 +142,8 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
         domstats::parse(piece, &text, out);
     } else if name.starts_with("kvm-counters") || name.starts_with("kvm-debugfs") {
         grep(piece, &text, out);
+    } else if name.starts_with("qemu-query-stats") {
+        query::parse(piece, &text, out);
     } else if name.starts_with("perf-stat") {
         table::perf(piece, &text, out);
     } else {

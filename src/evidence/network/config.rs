@@ -63,7 +63,7 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
         if let Some(name) = trimmed.strip_prefix("iface ") {
             name.split_whitespace().next().unwrap_or_default().clone_into(&mut section);
         }
-        if file.ends_with(".yaml") && trimmed.ends_with(':') {
+        if super::extension(file) == "yaml" && trimmed.ends_with(':') {
             trimmed.trim_end_matches(':').clone_into(&mut section);
         }
         let Some(mtu) = mtu(trimmed) else { continue };
@@ -85,7 +85,7 @@ fn mtu(text: &str) -> Option<i64> {
         .collect();
     let at = words.iter().position(|w| {
         let w = w.to_ascii_lowercase();
-        w == "mtu" || w.ends_with("_mtu") || w.ends_with(".mtu")
+        w == "mtu" || w.ends_with("_mtu") || super::extension(&w) == "mtu"
     })?;
     words.get(at + 1)?.parse().ok().filter(|m| *m > 0)
 }

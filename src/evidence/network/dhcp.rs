@@ -56,10 +56,10 @@ const FACTS: &[FactDef] = &[
 fn parse(piece: Piece<'_>, out: &mut Out) {
     let text = piece.text();
     let file = piece.file_name();
-    if file.ends_with(".yaml") || file.ends_with(".network") {
+    if matches!(super::extension(file), "yaml" | "network") {
         return identifier(piece, &text, out);
     }
-    if file.ends_with(".status") {
+    if super::extension(file) == "status" {
         return status(piece, &text, out);
     }
     if text.contains("lease ") && text.contains('{') {

@@ -84,6 +84,11 @@ fn mac(text: &str) -> Option<String> {
     (parts.len() == 6 && parts.iter().all(two) && text != "00:00:00:00:00:00").then_some(text)
 }
 
+/// What follows the last dot of a file's name.
+fn extension(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
 /// Whether a path is a command's output whose name begins with one of `names`.
 fn is_output(piece: Piece<'_>, names: &[&str]) -> bool {
     piece.path.starts_with("commands/") && names.iter().any(|n| piece.file_name().starts_with(n))

@@ -65,7 +65,7 @@ const FACTS: &[FactDef] = &[
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
     let text = piece.text();
-    if piece.path.ends_with(".xml") || piece.file_name().starts_with("virsh-dumpxml") {
+    if super::extension(piece.path) == "xml" || piece.file_name().starts_with("virsh-dumpxml") {
         definition(piece, &text, out);
     } else if piece.path.contains("/qemu-server/") || piece.file_name().starts_with("qm-config") {
         proxmox(piece, &text, out);
@@ -173,7 +173,7 @@ fn proxmox(piece: Piece<'_>, text: &str, out: &mut Out) {
             return;
         }
         let Some((key, value)) = line.split_once(": ") else { continue };
-        if !key.strip_prefix("net").is_some_and(|n| n.parse::<u8>().is_ok()) {
+        if key.strip_prefix("net").is_none_or(|n| n.parse::<u8>().is_err()) {
             continue;
         }
         let parts: Vec<(&str, &str)> = value.split(',').filter_map(|p| p.split_once('=')).collect();

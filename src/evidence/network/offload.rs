@@ -48,11 +48,11 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     let text = piece.text();
     let mut link = link_of(piece.file_name()).to_owned();
     for (number, text) in believed(&text, piece.whole) {
-        let line = &mut Line { piece, number, text, out };
+        let row = &mut Line { piece, number, text, out };
         if let Some(name) =
             text.strip_prefix("Features for ").or(text.strip_prefix("Settings for "))
         {
-            link = name.trim().trim_end_matches(':').to_owned();
+            name.trim().trim_end_matches(':').clone_into(&mut link);
             continue;
         }
         let Some((key, value)) = text.split_once(':') else { continue };
@@ -66,24 +66,24 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
             _ => None,
         };
         match (key, switch) {
-            ("tx-checksumming", Some(on)) => line.of("offload.tx_checksum", &link, on),
-            ("tx-udp_tnl-segmentation", Some(on)) => line.of("offload.tx_tunnel", &link, on),
-            ("driver", _) if !value.is_empty() => line.of("link.driver", &link, Value::text(value)),
+            ("tx-checksumming", Some(on)) => row.of("offload.tx_checksum", &link, on),
+            ("tx-udp_tnl-segmentation", Some(on)) => row.of("offload.tx_tunnel", &link, on),
+            ("driver", _) if !value.is_empty() => row.of("link.driver", &link, Value::text(value)),
             ("Speed", _) => {
                 if let Some(speed) = value.strip_suffix("Mb/s").and_then(|s| s.parse().ok()) {
-                    line.of("link.speed_mbps", &link, Value::Int(speed));
+                    row.of("link.speed_mbps", &link, Value::Int(speed));
                 }
             }
-            _ => drops(line, &link, key, value),
+            _ => drops(row, &link, key, value),
         }
     }
 }
 
-fn drops(line: &mut Line<'_, '_, '_>, link: &str, key: &str, value: &str) {
+fn drops(row: &mut Line<'_, '_, '_>, link: &str, key: &str, value: &str) {
     let lower = key.to_ascii_lowercase();
     let dropped = ["drop", "discard", "spoof", "filter"].iter().any(|w| lower.contains(w));
     if let Some(count) = value.parse::<i64>().ok().filter(|n| dropped && *n > 0) {
-        line.of("link.drops", &format!("{link} {key}"), Value::Int(count));
+        row.of("link.drops", &format!("{link} {key}"), Value::Int(count));
     }
 }
 

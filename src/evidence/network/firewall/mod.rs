@@ -8,6 +8,12 @@
 
 use std::collections::BTreeMap;
 
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use rule::{ICMP_WORDS, Rule, Verdict, listed, nft_verdict, verdict};
+
 use super::{Line, believed, def};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
@@ -109,33 +115,6 @@ const FACTS: &[FactDef] = &[
         "iptables-save -c; nft list ruleset",
     ),
 ];
-
-/// A rule, whatever tool printed it.
-#[derive(Debug, Default, Clone)]
-struct Rule {
-    /// icmp, icmpv6, udp, a number, ...; empty for all.
-    protocol: String,
-    /// UDP ports that it names.
-    ports: Vec<String>,
-    /// ICMP type and code in words or numbers; empty for all of them.
-    icmp: String,
-    /// accept, drop, reject, tcpmss, jump.
-    verdict: Verdict,
-    /// Whether it is for packets related to a known connection.
-    related: bool,
-    /// Whether it has any match at all.
-    bare: bool,
-    packets: Option<i64>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Accept,
-    Refuse,
-    Clamp,
-    #[default]
-    Other,
-}
 
 /// What was seen of a chain so far.
 #[derive(Debug, Default)]
@@ -347,284 +326,14 @@ impl Reader {
             Verdict::Refuse => {
                 if let Some(kind) = rule.encapsulation() {
                     line.of("firewall.drops_tunnel", kind, Value::text(line.text.trim()));
-                } else if rule.protocol.is_empty() || rule.protocol == "all" {
-                    if let Some(packets) =
-                        rule.packets.filter(|p| *p > 0 && !line.text.contains("INVALID"))
-                    {
-                        line.of("firewall.fallback_dropped", &self.chain, Value::Int(packets));
-                    }
+                } else if matches!(rule.protocol.as_str(), "" | "all")
+                    && !line.text.contains("INVALID")
+                    && let Some(packets) = rule.packets.filter(|p| *p > 0)
+                {
+                    line.of("firewall.fallback_dropped", &self.chain, Value::Int(packets));
                 }
             }
             Verdict::Other => {}
         }
-    }
-}
-
-/// ICMP types and codes of nft that path MTU discovery needs.
-const ICMP_WORDS: &[&str] =
-    &["destination-unreachable", "frag-needed", "packet-too-big", "3", "4", "2"];
-
-impl Rule {
-    /// Whether it is about ICMP errors that path MTU discovery needs.
-    fn is_error(&self) -> bool {
-        match self.protocol.as_str() {
-            "icmp" | "1" => {
-                matches!(
-                    self.icmp.as_str(),
-                    "" | "3"
-                        | "3/4"
-                        | "fragmentation-needed"
-                        | "destination-unreachable"
-                        | "frag-needed"
-                        | "destination-unreachable frag-needed"
-                ) || self.icmp.contains("destination-unreachable")
-            }
-            "icmpv6" | "ipv6-icmp" | "58" => {
-                matches!(self.icmp.as_str(), "" | "2" | "2/0" | "packet-too-big")
-                    || self.icmp.contains("packet-too-big")
-            }
-            _ => false,
-        }
-    }
-
-    /// The encapsulation that it names, by protocol or port.
-    fn encapsulation(&self) -> Option<&'static str> {
-        let port = |p: &str| self.ports.iter().any(|own| own == p);
-        match self.protocol.as_str() {
-            "4" | "ipencap" => Some("ipip"),
-            "47" | "gre" => Some("gre"),
-            "50" | "esp" => Some("ipsec"),
-            "udp" | "17" if port("4789") || port("8472") => Some("vxlan"),
-            "udp" | "17" if port("6081") => Some("geneve"),
-            "udp" | "17" if port("51820") || port("51821") => Some("wireguard"),
-            "udp" | "17" if port("4754") => Some("gre"),
-            _ => None,
-        }
-    }
-
-    fn passes(&self, line: &mut Line<'_, '_, '_>) {
-        match self.protocol.as_str() {
-            "94" | "ipip" => {
-                line.fact("firewall.protocol_94_packets", Value::Int(self.packets.unwrap_or(-1)));
-            }
-            "4" | "ipencap" => line.fact("firewall.allows_ipip", Value::Bool(true)),
-            _ => {}
-        }
-    }
-}
-
-fn verdict(target: &str) -> Verdict {
-    match target {
-        // Neutron's and Calico's chains let a packet go on by RETURN.
-        "ACCEPT" | "RETURN" => Verdict::Accept,
-        "DROP" | "REJECT" => Verdict::Refuse,
-        "TCPMSS" => Verdict::Clamp,
-        _ => Verdict::Other,
-    }
-}
-
-fn nft_verdict(words: &[&str]) -> Option<Verdict> {
-    if words.contains(&"maxseg") {
-        return Some(Verdict::Clamp);
-    }
-    words.iter().find_map(|w| match *w {
-        "accept" | "return" => Some(Verdict::Accept),
-        "drop" | "reject" => Some(Verdict::Refuse),
-        _ => None,
-    })
-}
-
-/// A row of `iptables -L`: with counters (`-v`) or without.
-fn listed(words: &[&str]) -> Option<Rule> {
-    let counted = words.first().is_some_and(|w| w.starts_with(|c: char| c.is_ascii_digit()));
-    let (packets, rest) = if counted { (count(words[0]), words.get(2..)?) } else { (None, words) };
-    let [target, protocol, ..] = rest else { return None };
-    let verdict = verdict(target);
-    if verdict == Verdict::Other {
-        return None;
-    }
-    let text = rest.join(" ");
-    let ports = rest
-        .iter()
-        .filter_map(|w| w.strip_prefix("dpt:"))
-        .chain(super::after(rest, "dports").into_iter().flat_map(|p| p.split(',')))
-        .map(str::to_owned)
-        .collect();
-    let icmp = match (super::after(rest, "icmptype"), super::after(rest, "code")) {
-        (Some(kind), Some(code)) => format!("{kind}/{code}"),
-        (Some("255"), None) => String::new(),
-        (Some(kind), None) => kind.to_owned(),
-        _ => named_icmp(rest),
-    };
-    // Without a match beyond the addresses: target, prot, opt, (in, out,) source, destination.
-    let bare = rest.len() <= if counted { 7 } else { 5 } && matches!(*protocol, "all" | "0");
-    Some(Rule {
-        protocol: (*protocol).to_owned(),
-        ports,
-        icmp,
-        verdict,
-        related: text.contains("RELATED"),
-        bare,
-        packets,
-    })
-}
-
-/// `icmp fragmentation-needed` after the addresses, where numbers were not asked for.
-fn named_icmp(rest: &[&str]) -> String {
-    let named = rest.iter().skip(4).position(|w| matches!(*w, "icmp" | "ipv6-icmp"));
-    named
-        .and_then(|at| rest.get(at + 5))
-        .filter(|w| **w != "any")
-        .map_or(String::new(), |w| (*w).to_owned())
-}
-
-/// `310K` of iptables: K, M, G, T are powers of 1000.
-fn count(word: &str) -> Option<i64> {
-    let split = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
-    let (digits, unit) = word.split_at(split);
-    let factor: i64 = match unit {
-        "" => 1,
-        "K" => 1_000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "T" => 1_000_000_000_000,
-        _ => return None,
-    };
-    digits.parse::<i64>().ok()?.checked_mul(factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::testing;
-
-    fn read(path: &str, text: &str) -> Out {
-        testing::read(parse, path, text)
-    }
-
-    fn drops(path: &str, text: &str) -> bool {
-        testing::show(&read(path, text), "firewall.drops_frag_needed").is_some()
-    }
-
-    #[test]
-    fn rules_that_drop_what_path_mtu_discovery_needs() {
-        let save = "commands/iptables-save.txt";
-        assert!(drops(
-            save,
-            "*filter\n[5:300] -A FORWARD -p icmp -m icmp --icmp-type 3/4 -j DROP\n"
-        ));
-        assert!(drops(save, "-A INPUT -p icmp -j DROP\n"));
-        assert!(!drops(save, "-A INPUT -p icmp -m icmp --icmp-type 8 -j DROP\n"));
-        let related =
-            "-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n-A INPUT -p icmp -j DROP\n";
-        assert!(!drops(save, related));
-        let list = "commands/iptables-nvL.txt";
-        assert!(drops(
-            list,
-            "Chain INPUT (policy ACCEPT 1 packets, 2 bytes)\n   12   900 DROP       icmp --  *      *       0.0.0.0/0            0.0.0.0/0            icmptype 3 code 4\n"
-        ));
-        assert!(!drops(
-            list,
-            "Chain INPUT (policy ACCEPT 1 packets, 2 bytes)\n   12   900 DROP       icmp --  *      *       0.0.0.0/0            0.0.0.0/0            icmptype 8\n"
-        ));
-        assert!(drops(
-            "commands/iptables-L.txt",
-            "Chain FORWARD (policy ACCEPT)\ntarget     prot opt source               destination\nDROP       icmp --  anywhere             anywhere             icmp fragmentation-needed\n"
-        ));
-        let nft = "commands/nft-list-ruleset.txt";
-        assert!(drops(
-            nft,
-            "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\ticmp type { echo-request, destination-unreachable } counter packets 3 bytes 9 drop\n\t}\n}\n"
-        ));
-        assert!(drops(
-            nft,
-            "table ip6 f {\n\tchain i {\n\t\ticmpv6 type packet-too-big drop\n\t}\n}\n"
-        ));
-        assert!(!drops(
-            nft,
-            "table inet filter {\n\tchain input {\n\t\tct state established,related accept\n\t\tmeta l4proto icmp drop\n\t}\n}\n"
-        ));
-        assert!(!drops(
-            nft,
-            "table inet filter {\n\tchain input {\n\t\ticmp type echo-request drop\n\t}\n}\n"
-        ));
-    }
-
-    #[test]
-    fn counters_and_protocols_of_tunnels() {
-        let out = read(
-            "commands/iptables-L-v-n.txt",
-            "Chain sg (1 references)\n       0     0 RETURN     94   --  *      *       0.0.0.0/0            0.0.0.0/0            match-set X src\n   58K 5293K DROP       all  --  *      *       0.0.0.0/0            0.0.0.0/0            /* Default drop rule */\n",
-        );
-        assert_eq!(testing::show(&out, "firewall.protocol_94_packets"), Some("0".into()));
-        assert_eq!(testing::show(&out, "firewall.fallback_dropped"), Some("58000".into()));
-        let out = read(
-            "commands/iptables-save.txt",
-            "-A INPUT -p udp -m udp --dport 4789 -j DROP\n-A INPUT -p ipencap -j ACCEPT\n",
-        );
-        assert_eq!(
-            out.facts
-                .iter()
-                .find(|f| f.name == "firewall.drops_tunnel")
-                .unwrap()
-                .instance
-                .as_deref(),
-            Some("vxlan")
-        );
-        assert_eq!(testing::show(&out, "firewall.allows_ipip"), Some("true".into()));
-        let out = read(
-            "commands/nft.txt",
-            "table inet f {\n\tchain i {\n\t\tudp dport { 6081, 22 } drop\n\t}\n}\n",
-        );
-        assert_eq!(
-            out.facts
-                .iter()
-                .find(|f| f.name == "firewall.drops_tunnel")
-                .unwrap()
-                .instance
-                .as_deref(),
-            Some("geneve")
-        );
-    }
-
-    #[test]
-    fn forwarding() {
-        let filters = |path, text| testing::show(&read(path, text), "firewall.forward_filters");
-        assert_eq!(
-            filters(
-                "commands/iptables-save.txt",
-                "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
-            ),
-            Some("false".into())
-        );
-        assert_eq!(
-            filters("commands/iptables-save.txt", ":FORWARD DROP [0:0]\n"),
-            Some("true".into())
-        );
-        assert_eq!(
-            filters("commands/iptables-save.txt", "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"),
-            None
-        );
-        assert_eq!(
-            filters(
-                "commands/nft.txt",
-                "table inet f {\n\tchain fwd {\n\t\ttype filter hook forward priority filter; policy accept;\n\t\tiifname \"virbr0\" drop\n\t}\n}\n"
-            ),
-            Some("true".into())
-        );
-        let clamp = read(
-            "commands/iptables-save.txt",
-            "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu\n",
-        );
-        assert_eq!(testing::show(&clamp, "firewall.clamps_mss"), Some("true".into()));
-    }
-
-    #[test]
-    fn foreign_text_makes_no_fact() {
-        let out = read(
-            "commands/iptables.txt",
-            "iptables: Permission denied (you must be root)\n-A\n[ -A x\nChain\n9\n",
-        );
-        assert!(out.facts.is_empty(), "{:?}", out.facts);
     }
 }
