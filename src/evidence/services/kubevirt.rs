@@ -1,13 +1,12 @@
-//! KubeVirt's objects and nodes of Kubernetes, as `kubectl get -o yaml` or `-o json` prints them.
+//! KubeVirt's objects, as `kubectl get -o yaml` or `-o json` prints them.
 //!
 //! * VirtualMachineInstance and VirtualMachine: `spec.domain.cpu`, `spec.domain.memory.hugepages`
 //!   (below `template` in a VirtualMachine)
 //! * KubeVirt: `configuration.developerConfiguration.featureGates`
-//! * Node: `status.capacity` and `status.allocatable` of `devices.kubevirt.io/kvm`, which
-//!   virt-handler's device plugin reports: 0 or nothing where the node has no /dev/kvm
 //!
 //! Both formats are read by their indentation, so a cut object gives what it has. Flow style
-//! (`{a: b}`) and JSON on one line are not parsed; what asks for emulation is in `emulation.rs`.
+//! (`{a: b}`) and JSON on one line are not parsed; what asks for emulation is in `emulation.rs`,
+//! and what nodes offer in the slice `container`.
 
 use super::{Reader, def};
 use crate::model::{FactDef, Kind, Value};
@@ -51,13 +50,6 @@ pub(super) const FACTS: &[FactDef] = &[
         "",
         "Feature gates of KubeVirt that are on",
         "kubectl get kubevirt -A -o yaml",
-    ),
-    def(
-        "kubevirt.kvm_capacity",
-        Kind::Int,
-        "node",
-        "Times that /dev/kvm of a node can be handed out (devices.kubevirt.io/kvm in capacity)",
-        "kubectl get node NAME -o yaml",
     ),
 ];
 
@@ -111,7 +103,7 @@ fn ends(path: &[String], keys: &[&str]) -> bool {
 }
 
 pub(super) fn parse(text: &str, reader: &mut Reader<'_, '_>) {
-    if !["VirtualMachine", "kubevirt", "KubeVirt"].iter().any(|word| text.contains(word)) {
+    if !["VirtualMachine", "KubeVirt"].iter().any(|word| text.contains(word)) {
         return;
     }
     let entries = entries(text);
@@ -141,14 +133,6 @@ pub(super) fn parse(text: &str, reader: &mut Reader<'_, '_>) {
         } else if ends(path, &["developerConfiguration", "featureGates"]) && entry.key.is_empty() {
             if !matches!(entry.value, "]" | "}") {
                 gates.push(entry);
-            }
-        } else if ends(path, &["capacity"]) && entry.key == "devices.kubevirt.io/kvm" {
-            // `1k` is how Kubernetes writes a thousand.
-            let (digits, factor) =
-                entry.value.strip_suffix('k').map_or((entry.value, 1), |d| (d, 1000));
-            match digits.parse::<i64>().ok().and_then(|n| n.checked_mul(factor)) {
-                Some(count) => add(reader, "kubevirt.kvm_capacity", Value::Int(count)),
-                None => reader.problem(entry.line, "the capacity is no number"),
             }
         }
     }
@@ -210,22 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn gates_and_nodes() {
+    fn gates_that_are_on() {
         let text = "kind: KubeVirt\nspec:\n  configuration:\n    developerConfiguration:\n\
             \x20     featureGates:\n      - CPUManager\n      - HostDevices\n    network: {}\n";
         let expected = ["kubevirt.feature_gates=CPUManager HostDevices"];
         assert_eq!(facts_of("kubevirt.yaml", text), expected);
-        let text = "kind: Node\nmetadata:\n  name: n1\nstatus:\n  allocatable:\n    devices.kubevirt.io/kvm: 1k\n\
-            \x20 capacity:\n    cpu: \"8\"\n    devices.kubevirt.io/kvm: 1k\n    devices.kubevirt.io/tun: x\n";
-        assert_eq!(
-            facts_of("commands/oc-get-node-n1.txt", text),
-            ["kubevirt.kvm_capacity[n1]=1000"]
-        );
-        let broken =
-            "kind: Node # kubevirt\nstatus:\n  capacity:\n    devices.kubevirt.io/kvm: some\n";
-        assert_eq!(
-            facts_of("commands/oc-get-node-n1.txt", broken),
-            ["commands/oc-get-node-n1.txt:4: the capacity is no number"]
-        );
     }
 }
