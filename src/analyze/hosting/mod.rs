@@ -1,7 +1,8 @@
 //! What a machine does for others: which guests it runs, which of them may be hypervisors, and what
 //! could be better about how they are run.
 //!
-//! A guest counts as running where a process, libvirt or Proxmox VE says so. It may be a hypervisor
+//! A guest counts as running where a process, libvirt or Proxmox VE says so; those that software
+//! alone emulates are left out. It may be a hypervisor
 //! where its CPU definition shows it VMX or SVM. Nesting is in play where such a guest runs on a host
 //! that lets guests nest, where a guest runs guests of its own, and where the layer above is known.
 //! Nothing is said of a machine on which no running guest was seen.
@@ -24,7 +25,11 @@ const fn words(name: &'static str, doc: &'static str, command: &'static str) -> 
 }
 
 const FACTS: &[FactDef] = &[
-    words("hosting.guests", "guests that run on this machine", LIST),
+    words(
+        "hosting.guests",
+        "guests that run on this machine, without those that are emulated by software alone",
+        LIST,
+    ),
     words(
         "hosting.hypervisors",
         "running guests that are shown VMX or SVM, so that they may be hypervisors",
@@ -78,13 +83,23 @@ const MANY_VCPUS: i64 = 4;
 fn run(stack: &Stack) -> Vec<(usize, Fact)> {
     let mut facts = Vec::new();
     for (index, host) in stack.hosts.iter().enumerate().filter(|(_, h)| h.collected()) {
-        let guests = cpu::running(host);
+        let mut guests = cpu::running(host);
+        guests.retain(|guest, _| !is_emulated(host, guest));
         let Some(origin) = guests.values().next().copied() else { continue };
         let hosting = Hosting { host, guests: &guests, origin };
         let above = stack.above(index).iter().any(|i| stack.hosts[*i].collected());
         facts.extend(hosting.facts(above).into_iter().map(|fact| (index, fact)));
     }
     facts
+}
+
+/// Whether a guest is run by software alone, which no layer below has to help with.
+fn is_emulated(host: &Host, guest: &str) -> bool {
+    let is = |name, value: &Value| host.facts.of(name, guest).is_some_and(|f| f.value == *value);
+    match host.facts.of("qemu.accel", guest) {
+        Some(accel) => accel.value == Value::text("tcg"),
+        None => is("domain.asks_tcg", &Value::Bool(true)),
+    }
 }
 
 /// A machine with running guests.
@@ -169,6 +184,11 @@ impl<'h> Hosting<'h> {
     fn may_nest(&self, guest: &str) -> Option<&'h Origin> {
         if let Some((asks, origin)) = self.bool(&["domain.asks_virt"], guest) {
             return asks.then_some(origin);
+        }
+        // `-cpu host` shows these functions on x86 only.
+        let arch = self.fact(&["qemu.emulator_arch", "domain.arch"], guest).map(|f| &f.value);
+        if arch.is_some_and(|a| !["x86_64", "i386", "i686"].map(Value::text).contains(a)) {
+            return None;
         }
         let fact = self.fact(&["qemu.cpu", "pve.cpu"], guest)?;
         let Value::Text(cpu) = &fact.value else { return None };

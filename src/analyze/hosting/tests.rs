@@ -48,6 +48,26 @@ fn guests_that_may_be_hypervisors() {
 }
 
 #[test]
+fn neither_emulation_nor_other_architectures_nest() {
+    let facts = [
+        ("kvm.nested", "", Value::Bool(true)),
+        ("platform.is_guest", "", Value::Bool(true)),
+        ("qemu.running", "slow", Value::Bool(true)),
+        ("qemu.accel", "slow", text("tcg")),
+        ("qemu.cpu", "slow", text("max")),
+        ("domain.running", "emulated", Value::Bool(true)),
+        ("domain.asks_tcg", "emulated", Value::Bool(true)),
+    ];
+    assert_eq!(of(&facts), []);
+    let arm = [
+        ("qemu.running", "arm", Value::Bool(true)),
+        ("qemu.emulator_arch", "arm", text("aarch64")),
+        ("qemu.cpu", "arm", text("host")),
+    ];
+    assert_eq!(value(&of(&arm), "hosting.hypervisors"), None);
+}
+
+#[test]
 fn a_guest_with_guests_and_a_host_whose_guest_is_known_nest() {
     let running = [("qemu.running", "a", Value::Bool(true))];
     let guest = [running[0].clone(), ("platform.is_guest", "", Value::Bool(true))];

@@ -4,10 +4,9 @@
 //!   (below `template` in a VirtualMachine)
 //! * KubeVirt: `configuration.developerConfiguration.featureGates`
 //!
-//! What nodes offer of /dev/kvm is read by `container.rs`.
-//!
 //! Both formats are read by their indentation, so a cut object gives what it has. Flow style
-//! (`{a: b}`) and JSON on one line are not parsed; what asks for emulation is in `emulation.rs`.
+//! (`{a: b}`) and JSON on one line are not parsed; what asks for emulation is in `emulation.rs`,
+//! and what nodes offer in the slice `container`.
 
 use super::{Reader, def};
 use crate::model::{FactDef, Kind, Value};
@@ -104,7 +103,7 @@ fn ends(path: &[String], keys: &[&str]) -> bool {
 }
 
 pub(super) fn parse(text: &str, reader: &mut Reader<'_, '_>) {
-    if !["VirtualMachine", "kubevirt", "KubeVirt"].iter().any(|word| text.contains(word)) {
+    if !["VirtualMachine", "KubeVirt"].iter().any(|word| text.contains(word)) {
         return;
     }
     let entries = entries(text);
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn feature_gates() {
+    fn gates_that_are_on() {
         let text = "kind: KubeVirt\nspec:\n  configuration:\n    developerConfiguration:\n\
             \x20     featureGates:\n      - CPUManager\n      - HostDevices\n    network: {}\n";
         let expected = ["kubevirt.feature_gates=CPUManager HostDevices"];

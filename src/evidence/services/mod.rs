@@ -1,7 +1,7 @@
 //! Configurations and descriptions in which somebody decided about virtualization.
 //!
 //! * `libvirt.rs`: qemu.conf and libvirtd.conf: as whom QEMU runs, who may connect
-//! * `kubevirt.rs`: KubeVirt's objects, and what nodes of Kubernetes offer
+//! * `kubevirt.rs`: KubeVirt's objects
 //! * `openstack.rs`: nova.conf
 //! * `emulation.rs`: settings that ask for software emulation, in many formats
 //! * `proxmox.rs`: Proxmox VE's guest configurations
