@@ -37,6 +37,9 @@ pub enum Want {
         argv: &'static [&'static str],
         /// Where sosreport keeps it.
         sos: &'static [&'static str],
+        /// Path that has to exist on a live host before the command is run; empty: none. A command
+        /// that would load a kernel module is only run where the module is there.
+        needs: &'static str,
     },
 }
 
@@ -62,12 +65,22 @@ impl Want {
         argv: &'static [&'static str],
         sos: &'static [&'static str],
     ) -> Self {
-        Self::Command { name, argv, sos }
+        Self::Command { name, argv, sos, needs: "" }
+    }
+
+    /// A command that is only run where a path exists, with its place in a sosreport.
+    pub const fn command_where(
+        needs: &'static str,
+        name: &'static str,
+        argv: &'static [&'static str],
+        sos: &'static [&'static str],
+    ) -> Self {
+        Self::Command { name, argv, sos, needs }
     }
 
     /// A command's output that is only read when an input has it.
     pub const fn output(name: &'static str) -> Self {
-        Self::Command { name, argv: &[], sos: &[] }
+        Self::Command { name, argv: &[], sos: &[], needs: "" }
     }
 
     /// Glob over canonical paths.

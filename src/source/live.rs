@@ -31,6 +31,7 @@ use crate::model::{Gap, Layer, Want};
 mod command;
 mod files;
 mod processor;
+mod secrets;
 
 use command::Outcome;
 
@@ -131,6 +132,7 @@ impl Collected {
             item.entry.missing.get_or_insert(what);
         }
         if let Some(bytes) = item.bytes {
+            let bytes = secrets::masked(&item.entry.path, &bytes).into_owned();
             item.entry.size = bytes.len() as u64;
             item.entry.sha256 = hex(&Sha256::digest(&bytes));
             let path = item.entry.path.clone();
@@ -286,12 +288,14 @@ fn api_version(device: &Path) -> String {
 struct Job {
     path: String,
     argv: Vec<String>,
+    /// What has to be there before, below the root; empty: nothing.
+    needs: &'static str,
 }
 
 impl Job {
     fn new(name: &str, argv: &[&str]) -> Self {
         let argv = argv.iter().map(|a| (*a).to_owned()).collect();
-        Self { path: format!("commands/{name}.txt"), argv }
+        Self { path: format!("commands/{name}.txt"), argv, needs: "" }
     }
 
     fn line(&self) -> String {
@@ -302,14 +306,16 @@ impl Job {
 fn run_all(wants: &[Want], options: &LiveOptions, progress: &(dyn Fn(&str) + Sync)) -> Vec<Item> {
     let mut by_name = BTreeMap::new();
     for want in wants {
-        if let Want::Command { name, argv, .. } = want
+        if let Want::Command { name, argv, needs, .. } = want
             && !argv.is_empty()
             && !name.contains('*')
         {
-            by_name.entry(*name).or_insert(*argv);
+            by_name.entry(*name).or_insert((*argv, *needs));
         }
     }
-    let jobs: Vec<Job> = by_name.into_iter().map(|(name, argv)| Job::new(name, argv)).collect();
+    let jobs = by_name.into_iter();
+    let jobs: Vec<Job> =
+        jobs.map(|(name, (argv, needs))| Job { needs, ..Job::new(name, argv) }).collect();
     let why = if !options.commands {
         Some("not collected: running commands was not asked for")
     } else if options.root.as_os_str() != "/" {
@@ -356,6 +362,10 @@ fn run_jobs(
 
 fn run(job: &Job, options: &LiveOptions, until: Instant) -> Item {
     let left = until.saturating_duration_since(Instant::now());
+    if !job.needs.is_empty() && !options.root.join(job.needs).exists() {
+        let why = format!("not collected: /{} is not there, and asking would load it", job.needs);
+        return Item::missing(&job.path, &job.line(), why);
+    }
     let name = job.path.rsplit('/').next().unwrap_or_default();
     let keep_end = name.starts_with("dmesg") || name.starts_with("journalctl");
     let outcome = if left.is_zero() {

@@ -69,7 +69,7 @@ impl Wanted {
         for (index, want) in wants.enumerate() {
             let to = if matches!(want, Want::Link { .. }) { &mut links } else { &mut files };
             to.push((index, want.glob()));
-            let Want::Command { name, argv, sos } = want else { continue };
+            let Want::Command { name, argv, sos, .. } = want else { continue };
             if !argv.is_empty() {
                 commands.push((argv, name));
             }

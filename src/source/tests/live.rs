@@ -73,6 +73,19 @@ fn commands_are_bounded_in_time_and_all_their_output_is_kept() {
 }
 
 #[test]
+fn a_command_that_would_load_a_module_is_not_run() {
+    let wants = [
+        Want::command_where("sys/module/no-such-module", "asked", &["echo", "loaded"], &[]),
+        Want::command_where("proc", "there", &["echo", "there"], &[]),
+    ];
+    let collected = collect(&wants, &LiveOptions::default(), &|_| ());
+    assert_eq!(collected.files["commands/there.txt"], b"there\n");
+    let asked = collected.manifest.iter().find(|e| e.path == "commands/asked.txt").unwrap();
+    let why = asked.missing.as_deref().unwrap();
+    assert!(why.contains("/sys/module/no-such-module is not there"), "{why}");
+}
+
+#[test]
 fn a_long_log_is_kept_from_its_end_at_a_line() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("var/log")).unwrap();

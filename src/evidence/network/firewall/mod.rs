@@ -22,19 +22,23 @@ use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 pub const SLICE: Slice = Slice { name: "network/firewall", wants: WANTS, facts: FACTS, parse };
 
 const WANTS: &[Want] = &[
-    Want::command(
+    // Each asks the kernel, which would load its module for that.
+    Want::command_where(
+        "sys/module/nf_tables",
         "nft-list-ruleset",
         &["nft", "list", "ruleset"],
         &["sos_commands/firewall_tables/nft_list_ruleset"],
     ),
     Want::output("nft*"),
-    Want::command(
+    Want::command_where(
+        "sys/module/ip_tables",
         "iptables",
         &["iptables-save", "-c"],
         &["sos_commands/firewall_tables/iptables_*", "sos_commands/networking/iptables_*"],
     ),
     Want::output("iptables*"),
-    Want::command(
+    Want::command_where(
+        "sys/module/ip6_tables",
         "ip6tables",
         &["ip6tables-save", "-c"],
         &["sos_commands/firewall_tables/ip6tables_*"],
