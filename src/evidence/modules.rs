@@ -77,6 +77,8 @@ fn loaded(piece: Piece<'_>, out: &mut Out) {
                 count(piece.path, (number, line), name, users, out);
             }
             [] => {}
+            // A kernel without modules has no list of them: that is no broken list.
+            ["libkmod:" | "Error:", ..] if line.contains("No such file or directory") => {}
             // A shell prompt, or what lsmod complained about.
             _ => foreign = foreign.or(Some(number)),
         }
@@ -131,6 +133,16 @@ mod tests {
 
     fn read(path: &str, text: &str) -> Out {
         read_part(path, text, true)
+    }
+
+    #[test]
+    fn lsmod_without_a_list_to_show_is_neither_a_list_nor_broken() {
+        let out = read_part(
+            "commands/lsmod.txt",
+            "libkmod: ERROR ../libkmod/libkmod-module.c:1725 kmod_module_new_from_loaded: could not open /proc/modules: No such file or directory\nError: could not get list of modules: No such file or directory\n",
+            true,
+        );
+        assert!(out.facts.is_empty() && out.problems.is_empty(), "{out:?}");
     }
 
     #[test]
