@@ -26,13 +26,13 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "resctrl.l3",
-        kind: Kind::Text,
-        per: "group",
-        doc: "Masks of L3 cache ways of a group of resctrl; the root group is `/`",
-        command: "cat /sys/fs/resctrl/schemata /sys/fs/resctrl/*/schemata",
-    },
+    FactDef::per(
+        "resctrl.l3",
+        Kind::Text,
+        "group",
+        "Masks of L3 cache ways of a group of resctrl; the root group is `/`",
+        "cat /sys/fs/resctrl/schemata /sys/fs/resctrl/*/schemata",
+    ),
     FactDef::new(
         "resctrl.l3_mask",
         Kind::Text,

@@ -26,7 +26,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn domain(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "domain", doc, command: "virsh dumpxml NAME" }
+    FactDef::per(name, kind, "domain", doc, "virsh dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[

@@ -38,7 +38,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "guest", doc, command: "virsh dumpxml NAME" }
+    FactDef::per(name, kind, "guest", doc, "virsh dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[

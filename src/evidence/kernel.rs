@@ -35,69 +35,63 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "kernel.name",
-        kind: Kind::Text,
-        per: "",
-        doc: "Operating system kernel, first word of uname -a: Linux, VMkernel, Darwin, FreeBSD",
-        command: "uname -s",
-    },
-    FactDef {
-        name: "kernel.release",
-        kind: Kind::Text,
-        per: "",
-        doc: "Release of the running kernel, as uname -r prints it",
-        command: "uname -r",
-    },
-    FactDef {
-        name: "kernel.version",
-        kind: Kind::Version,
-        per: "",
-        doc: "The same as a version, for Linux only: 5.15.0-151-generic compares as 5.15.0",
-        command: "uname -r",
-    },
-    FactDef {
-        name: "kernel.base",
-        kind: Kind::Version,
-        per: "",
-        doc: "Stable release that a distribution says its kernel is built from: Debian in uname -v, Ubuntu in /proc/version_signature",
-        command: "uname -v; cat /proc/version_signature",
-    },
-    FactDef {
-        name: "kernel.arch",
-        kind: Kind::Text,
-        per: "",
-        doc: "Architecture of the running kernel, as uname -m prints it",
-        command: "uname -m",
-    },
-    FactDef {
-        name: "kernel.cmdline",
-        kind: Kind::Words,
-        per: "",
-        doc: "Parameters the kernel was booted with, quotes kept",
-        command: "cat /proc/cmdline",
-    },
-    FactDef {
-        name: "kernel.kvm_config",
-        kind: Kind::Text,
-        per: "kernel release",
-        doc: "How KVM was built: builtin, module or absent; per release named by the file's path",
-        command: "grep KVM /boot/config-$(uname -r)",
-    },
-    FactDef {
-        name: "kernel.config",
-        kind: Kind::Words,
-        per: "kernel release",
-        doc: "Build options CONFIG_*KVM* and CONFIG_VIRTUALIZATION as NAME=value; unset is =n",
-        command: "grep -E 'KVM|VIRTUALIZATION' /boot/config-$(uname -r)",
-    },
-    FactDef {
-        name: "kernel.microcode_config",
-        kind: Kind::Words,
-        per: "kernel release",
-        doc: "Build options CONFIG_MICROCODE* as NAME=value; unset is =n",
-        command: "grep MICROCODE /boot/config-$(uname -r)",
-    },
+    FactDef::new(
+        "kernel.name",
+        Kind::Text,
+        "Operating system kernel, first word of uname -a: Linux, VMkernel, Darwin, FreeBSD",
+        "uname -s",
+    ),
+    FactDef::new(
+        "kernel.release",
+        Kind::Text,
+        "Release of the running kernel, as uname -r prints it",
+        "uname -r",
+    ),
+    FactDef::new(
+        "kernel.version",
+        Kind::Version,
+        "The same as a version, for Linux only: 5.15.0-151-generic compares as 5.15.0",
+        "uname -r",
+    ),
+    FactDef::new(
+        "kernel.base",
+        Kind::Version,
+        "Stable release that a distribution says its kernel is built from: Debian in uname -v, Ubuntu in /proc/version_signature",
+        "uname -v; cat /proc/version_signature",
+    ),
+    FactDef::new(
+        "kernel.arch",
+        Kind::Text,
+        "Architecture of the running kernel, as uname -m prints it",
+        "uname -m",
+    ),
+    FactDef::new(
+        "kernel.cmdline",
+        Kind::Words,
+        "Parameters the kernel was booted with, quotes kept",
+        "cat /proc/cmdline",
+    ),
+    FactDef::per(
+        "kernel.kvm_config",
+        Kind::Text,
+        "kernel release",
+        "How KVM was built: builtin, module or absent; per release named by the file's path",
+        "grep KVM /boot/config-$(uname -r)",
+    ),
+    FactDef::per(
+        "kernel.config",
+        Kind::Words,
+        "kernel release",
+        "Build options CONFIG_*KVM* and CONFIG_VIRTUALIZATION as NAME=value; unset is =n",
+        "grep -E 'KVM|VIRTUALIZATION' /boot/config-$(uname -r)",
+    ),
+    FactDef::per(
+        "kernel.microcode_config",
+        Kind::Words,
+        "kernel release",
+        "Build options CONFIG_MICROCODE* as NAME=value; unset is =n",
+        "grep MICROCODE /boot/config-$(uname -r)",
+    ),
 ];
 
 /// Systems whose `uname -a` is understood.

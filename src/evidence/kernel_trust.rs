@@ -29,20 +29,20 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "module.signer",
-        kind: Kind::Text,
-        per: "module",
-        doc: "Who signed the file of a module",
-        command: "modinfo -F signer kvm_intel",
-    },
-    FactDef {
-        name: "module.signed",
-        kind: Kind::Bool,
-        per: "module",
-        doc: "Whether the file of a module has a signature",
-        command: "modinfo kvm_intel",
-    },
+    FactDef::per(
+        "module.signer",
+        Kind::Text,
+        "module",
+        "Who signed the file of a module",
+        "modinfo -F signer kvm_intel",
+    ),
+    FactDef::per(
+        "module.signed",
+        Kind::Bool,
+        "module",
+        "Whether the file of a module has a signature",
+        "modinfo kvm_intel",
+    ),
     FactDef::new(
         "kernel.modules_disabled",
         Kind::Bool,

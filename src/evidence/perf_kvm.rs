@@ -31,7 +31,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn reason(name: &'static str, doc: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "exit reason", doc, command: "perf kvm stat live -p PID" }
+    FactDef::per(name, Kind::Int, "exit reason", doc, "perf kvm stat live -p PID")
 }
 
 const FACTS: &[FactDef] = &[

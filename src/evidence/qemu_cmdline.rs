@@ -29,7 +29,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "guest", doc, command: "ps -ww -o args= -C qemu-system-x86_64" }
+    FactDef::per(name, kind, "guest", doc, "ps -ww -o args= -C qemu-system-x86_64")
 }
 
 const PARTS: &[&[FactDef]] = &[GENERAL, display::FACTS, memory::FACTS, users::FACTS];
@@ -47,20 +47,18 @@ const GENERAL: &[FactDef] = &[
     guest("qemu.uuid", Kind::Text, "UUID that the guest sees in DMI, where one is given"),
     guest("qemu.macs", Kind::Words, "MAC addresses that are given to the guest's network cards"),
     guest("qemu.running", Kind::Bool, "Whether a process of the guest was listed"),
-    FactDef {
-        name: "vbox.running",
-        kind: Kind::Int,
-        per: "",
-        doc: "VirtualBox machines that run: VBoxHeadless and VirtualBoxVM processes",
-        command: "pgrep -c 'VBoxHeadless|VirtualBoxVM'",
-    },
-    FactDef {
-        name: "vmware.running",
-        kind: Kind::Int,
-        per: "",
-        doc: "VMware machines that run: vmware-vmx processes",
-        command: "pgrep -c vmware-vmx",
-    },
+    FactDef::new(
+        "vbox.running",
+        Kind::Int,
+        "VirtualBox machines that run: VBoxHeadless and VirtualBoxVM processes",
+        "pgrep -c 'VBoxHeadless|VirtualBoxVM'",
+    ),
+    FactDef::new(
+        "vmware.running",
+        Kind::Int,
+        "VMware machines that run: vmware-vmx processes",
+        "pgrep -c vmware-vmx",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

@@ -6,7 +6,7 @@
 
 use roxmltree::Node;
 
-use super::{def, mac};
+use super::mac;
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::lines;
@@ -31,7 +31,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn nic(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    def(name, kind, "MAC address", doc, "virsh dumpxml NAME")
+    FactDef::per(name, kind, "MAC address", doc, "virsh dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[

@@ -6,7 +6,7 @@
 
 use roxmltree::Node;
 
-use super::{Line, believed, def, is_output};
+use super::{Line, believed, is_output};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::xml::{self, Lines, child, descend};
@@ -28,7 +28,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn network(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    def(name, kind, "virtual network", doc, "virsh net-dumpxml NAME")
+    FactDef::per(name, kind, "virtual network", doc, "virsh net-dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[
@@ -41,7 +41,7 @@ const FACTS: &[FactDef] = &[
     ),
     network("virtnet.subnets", Kind::Words, "IP networks with the bridge's own address"),
     network("virtnet.trust_rx_filters", Kind::Bool, "Whether guests may set their receive filters"),
-    def(
+    FactDef::per(
         "virtnet.active",
         Kind::Bool,
         "virtual network",
