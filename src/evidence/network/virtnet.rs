@@ -8,7 +8,7 @@ use roxmltree::Node;
 
 use super::{Line, believed, is_output};
 use crate::evidence::Slice;
-use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
+use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 use crate::parse::xml::{self, Lines, child, descend};
 
 /// Virtual networks.
@@ -75,10 +75,7 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
 
 fn read(piece: Piece<'_>, lines: &Lines<'_>, network: Node<'_, '_>, out: &mut Out) {
     let Some(name) = child(network, "name").and_then(xml::text) else { return };
-    let origin = |node: Node<'_, '_>| {
-        let (line, text) = lines.of(node);
-        Origin::new(piece.path, Some(line), text)
-    };
+    let origin = |node: Node<'_, '_>| lines.origin(piece.path, node);
     if let Some(bridge) = child(network, "bridge")
         && let Some(link) = bridge.attribute("name")
     {
