@@ -95,11 +95,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).chain(out.problems.iter().map(|p| p.what.clone())).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]

@@ -332,15 +332,12 @@ fn release_in(path: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::testing::show as value;
 
     fn read(path: &str, bytes: &[u8]) -> Out {
         let mut out = Out::default();
         parse(Piece { path, bytes, whole: true }, &mut out);
         out
-    }
-
-    fn value(out: &Out, name: &str) -> Option<String> {
-        out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
     }
 
     #[test]

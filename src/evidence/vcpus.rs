@@ -187,11 +187,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).chain(out.problems.iter().map(|p| p.source.clone())).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]
@@ -218,7 +214,7 @@ mod tests {
         assert_eq!(facts("commands/qm-config-7.txt", text), ["pve.vcpus[7]=3"]);
         assert_eq!(facts("etc/pve/qemu-server/7.conf", "name: x\n"), [""; 0]);
         let broken = facts("etc/pve/qemu-server/7.conf", "cores: 99999999999\n");
-        assert_eq!(broken, ["etc/pve/qemu-server/7.conf:1"]);
+        assert_eq!(broken, ["cores is no number of CPUs"]);
     }
 
     #[test]

@@ -222,12 +222,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        let problems = out.problems.iter().map(|p| p.what.clone());
-        out.facts.iter().map(show).chain(problems).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]
