@@ -12,11 +12,11 @@
 //! | module | holds | may import |
 //! |---|---|---|
 //! | [`model`] | facts, events, layers, provenance, gaps, causes | nothing of ours |
-//! | [`parse`] | shared nom pieces: log prefixes, time, key=value, XML with positions | model |
-//! | [`evidence`] | one file per kind of evidence: wants, facts, a pure parser | model, parse |
-//! | [`source`] | the only reader of the outside: directories, archives, files, live hosts | model |
+//! | [`parse`] | shared pieces of text: log prefixes, time, key=value, command lines, PCI addresses, XML with positions, libvirt's domains | model |
+//! | [`evidence`] | one file or folder per kind of evidence: wants, facts, a pure parser | model, parse |
+//! | [`source`] | the only reader of the outside: directories, archives inside archives, journals, other tools' layouts, live hosts | model |
 //! | [`mod@collect`] | joins wants, sources and parsers; streams logs through the scanner | model, parse, evidence, source |
-//! | [`mod@analyze`] | derived facts, layers | model |
+//! | [`mod@analyze`] | derived facts by subject, tables of known revisions and bugs, layers, the timeline | model |
 //! | [`rules`] | rule format, checks, multi-pattern scanner, three-valued evaluation | model |
 //! | [`rank`] | score, explaining away, what to collect next | model, rules |
 //! | [`report`] | one versioned view, a renderer per format | model |

@@ -6,33 +6,34 @@ use crate::model::{Fact, FactDef, Host, Kind, Origin, Value};
 /// Access.
 pub const ANALYZER: Analyzer = Analyzer { name: "access", facts: FACTS, run: Run::Host(run) };
 
-const fn fact(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Bool, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    fact(
+    FactDef::new(
         "access.allowed",
+        Kind::Bool,
         "whether modes, groups and ACL let the user of `id` open /dev/kvm for reading and writing",
         "ls -l /dev/kvm; id; getfacl /dev/kvm",
     ),
-    fact(
+    FactDef::new(
         "access.added_later",
+        Kind::Bool,
         "/etc/group lists the user in kvm, the running session does not have the group",
         "id; getent group kvm",
     ),
-    fact(
+    FactDef::new(
         "access.group_is_kvm",
+        Kind::Bool,
         "whether /dev/kvm belongs to the group kvm, by name or number",
         "ls -l /dev/kvm; getent group kvm",
     ),
-    fact(
+    FactDef::new(
         "access.default_node",
+        Kind::Bool,
         "whether /dev/kvm still has devtmpfs' default root:root 0600",
         "ls -l /dev/kvm",
     ),
-    fact(
+    FactDef::new(
         "access.unmapped_owner",
+        Kind::Bool,
         "whether owner or group of /dev/kvm has no name here: nobody, nogroup, or a bare number",
         "ls -ln /dev/kvm",
     ),

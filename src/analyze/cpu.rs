@@ -13,24 +13,27 @@ use crate::model::{Fact, FactDef, Host, Kind, Origin, Value};
 /// CPUs and who wants them.
 pub const ANALYZER: Analyzer = Analyzer { name: "cpu", facts: FACTS, run: Run::Host(run) };
 
-const fn int(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef::new(name, Kind::Int, doc, command)
-}
-
 const LIST: &str = "virsh list; ps -eo args | grep qemu; nproc";
 
 const FACTS: &[FactDef] = &[
-    int("cpus.online", "CPUs that this machine can use", "nproc"),
-    int("guests.running", "guests that run here, of which the number of vCPUs is known", LIST),
-    int("guests.vcpus", "vCPUs of all running guests together", LIST),
+    FactDef::new("cpus.online", Kind::Int, "CPUs that this machine can use", "nproc"),
+    FactDef::new(
+        "guests.running",
+        Kind::Int,
+        "guests that run here, of which the number of vCPUs is known",
+        LIST,
+    ),
+    FactDef::new("guests.vcpus", Kind::Int, "vCPUs of all running guests together", LIST),
     FactDef::new("guests.vcpus_text", Kind::Text, "vCPUs of the running guests, one by one", LIST),
-    int(
+    FactDef::new(
         "guests.overcommit",
+        Kind::Int,
         "vCPUs of running guests for 100 CPUs: more than 100 is overcommitted",
         LIST,
     ),
-    int(
+    FactDef::new(
         "guests.largest_overcommit",
+        Kind::Int,
         "vCPUs of the largest guest for 100 CPUs; a defined guest counts where no list of running ones is",
         "virsh dumpxml NAME | grep vcpu; nproc",
     ),
@@ -40,27 +43,51 @@ const FACTS: &[FactDef] = &[
         "the guest with the most vCPUs, and how many they are",
         "virsh dumpxml NAME | grep vcpu",
     ),
-    int(
+    FactDef::new(
         "guests.delay_percent",
+        Kind::Int,
         "time in which vCPUs waited for a CPU, for 100 of the time they ran; of the guest that waited most",
         "virsh domstats --vcpu",
     ),
-    int("load.per_cpu", "load average of one minute for 100 CPUs", "uptime; nproc"),
-    int("load.per_cpu15", "load average of fifteen minutes for 100 CPUs", "uptime; nproc"),
-    int("queue.per_cpu", "tasks that run or want to, for 100 CPUs", "vmstat 1 5; nproc"),
-    int(
+    FactDef::new(
+        "load.per_cpu",
+        Kind::Int,
+        "load average of one minute for 100 CPUs",
+        "uptime; nproc",
+    ),
+    FactDef::new(
+        "load.per_cpu15",
+        Kind::Int,
+        "load average of fifteen minutes for 100 CPUs",
+        "uptime; nproc",
+    ),
+    FactDef::new(
+        "queue.per_cpu",
+        Kind::Int,
+        "tasks that run or want to, for 100 CPUs",
+        "vmstat 1 5; nproc",
+    ),
+    FactDef::new(
         "pressure.per_cpu",
+        Kind::Int,
         "the larger of load average and run queue, for 100 CPUs, as far as they are known",
         "uptime; vmstat 1 5; nproc",
     ),
-    int(
+    FactDef::new(
         "guests.wanted_cpus",
+        Kind::Int,
         "the larger of the vCPUs of all running guests and of the largest guest, for 100 CPUs",
         LIST,
     ),
-    int("busy.permille", "share of CPU time that is not idle, thousandths", "vmstat 1 5"),
-    int(
+    FactDef::new(
+        "busy.permille",
+        Kind::Int,
+        "share of CPU time that is not idle, thousandths",
+        "vmstat 1 5",
+    ),
+    FactDef::new(
         "busy.guests",
+        Kind::Int,
         "share of vCPUs in the CPU time that is not idle, thousandths, since boot",
         "cat /proc/stat",
     ),

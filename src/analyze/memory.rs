@@ -29,7 +29,7 @@ const SHOW_NODES: &str = "grep . /sys/devices/system/node/node*/hugepages/*/free
 const SHOW: &str = "virsh list --all; grep -E 'MemTotal|Huge' /proc/meminfo";
 
 const fn per_guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "guest", doc, command: SHOW }
+    FactDef::per(name, kind, "guest", doc, SHOW)
 }
 
 const FACTS: &[FactDef] = &[
@@ -162,20 +162,20 @@ const FACTS: &[FactDef] = &[
         "limit around a guest against its RAM, percent: the one that killed it, or the tightest",
         "systemctl show -p MemoryMax 'machine-qemu*.scope'; virsh memtune NAME",
     ),
-    FactDef {
-        name: "cgroup.limit_percent",
-        kind: Kind::Int,
-        per: "guest",
-        doc: "limit of a guest's own control group against its RAM, percent",
-        command: "systemctl show -p MemoryMax 'machine-qemu*.scope'; virsh memtune NAME",
-    },
-    FactDef {
-        name: "cgroup.guest_oom_kills",
-        kind: Kind::Int,
-        per: "guest",
-        doc: "processes that were killed for the limit of a guest's own control group",
-        command: "grep oom_kill /sys/fs/cgroup/machine.slice/*/memory.events",
-    },
+    FactDef::per(
+        "cgroup.limit_percent",
+        Kind::Int,
+        "guest",
+        "limit of a guest's own control group against its RAM, percent",
+        "systemctl show -p MemoryMax 'machine-qemu*.scope'; virsh memtune NAME",
+    ),
+    FactDef::per(
+        "cgroup.guest_oom_kills",
+        Kind::Int,
+        "guest",
+        "processes that were killed for the limit of a guest's own control group",
+        "grep oom_kill /sys/fs/cgroup/machine.slice/*/memory.events",
+    ),
 ];
 
 const STACK_FACTS: &[FactDef] = &[

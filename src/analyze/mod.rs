@@ -1,8 +1,12 @@
 //! Derived facts: what follows from several facts, files or layers.
 //!
-//! One file per subject, each with the facts it makes. An analyzer computes and compares; it never
+//! One file or folder per subject, each with the facts it makes. An analyzer computes and compares; it never
 //! concludes that something is a cause: that is said in a rule. A derived fact carries the origin
 //! of the fact that decided it.
+//!
+//! What is known of many revisions or kernels stands in tables (`rules/tables/*.tsv`) that an
+//! analyzer looks up: [`microcode`] the newest released microcode and the revisions that were
+//! withdrawn, [`kernel_bugs`] the versions that a bug of KVM is in.
 //!
 //! To add one: write `src/analyze/<subject>.rs`, then its `mod` line and its entry in [`ALL`].
 //! Analyzers run in the order of the table; a later one may read what an earlier one made.

@@ -7,7 +7,7 @@ use crate::model::{Event, Fact, FactDef, Host, Kind, Value};
 pub const ANALYZER: Analyzer = Analyzer { name: "vmentry", facts: FACTS, run: Run::Host(run) };
 
 const fn fact(name: &'static str, per: &'static str, doc: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Text, per, doc, command: "cat /var/log/libvirt/qemu/*.log; dmesg" }
+    FactDef::per(name, Kind::Text, per, doc, "cat /var/log/libvirt/qemu/*.log; dmesg")
 }
 
 const FACTS: &[FactDef] = &[

@@ -16,27 +16,27 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "block.scheduler",
-        kind: Kind::Text,
-        per: "device",
-        doc: "I/O scheduler in use: none, mq-deadline, bfq, kyber, noop, deadline, cfq",
-        command: "grep . /sys/block/*/queue/scheduler",
-    },
-    FactDef {
-        name: "block.rotational",
-        kind: Kind::Bool,
-        per: "device",
-        doc: "Whether the disk says that it turns; paravirtual disks often do and do not",
-        command: "grep . /sys/block/*/queue/rotational",
-    },
-    FactDef {
-        name: "block.nr_requests",
-        kind: Kind::Int,
-        per: "device",
-        doc: "Requests that the queue holds",
-        command: "grep . /sys/block/*/queue/nr_requests",
-    },
+    FactDef::per(
+        "block.scheduler",
+        Kind::Text,
+        "device",
+        "I/O scheduler in use: none, mq-deadline, bfq, kyber, noop, deadline, cfq",
+        "grep . /sys/block/*/queue/scheduler",
+    ),
+    FactDef::per(
+        "block.rotational",
+        Kind::Bool,
+        "device",
+        "Whether the disk says that it turns; paravirtual disks often do and do not",
+        "grep . /sys/block/*/queue/rotational",
+    ),
+    FactDef::per(
+        "block.nr_requests",
+        Kind::Int,
+        "device",
+        "Requests that the queue holds",
+        "grep . /sys/block/*/queue/nr_requests",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

@@ -31,13 +31,13 @@ const WANTS: &[Want] = &[
 const LAST: &str = "last -x -F reboot shutdown";
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "boots.run",
-        kind: Kind::Text,
-        per: "boot",
-        doc: "How the run that began with this boot ended: crash, shutdown, running or unknown; the boot is NUMBER [YEAR-]MM-DD HH:MM, 0000 the newest",
-        command: LAST,
-    },
+    FactDef::per(
+        "boots.run",
+        Kind::Text,
+        "boot",
+        "How the run that began with this boot ended: crash, shutdown, running or unknown; the boot is NUMBER [YEAR-]MM-DD HH:MM, 0000 the newest",
+        LAST,
+    ),
     FactDef::new(
         "boots.crashed",
         Kind::Int,

@@ -54,7 +54,7 @@ const WANTS: &[Want] = &[
 
 const fn group(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     let command = "grep -r . /sys/fs/cgroup --include='memory.*' | grep -E 'max|limit|current'";
-    FactDef { name, kind, per: "control group", doc, command }
+    FactDef::per(name, kind, "control group", doc, command)
 }
 
 const FACTS: &[FactDef] = &[
@@ -68,20 +68,20 @@ const FACTS: &[FactDef] = &[
         "How often a group ran into its limit: `max` of memory.events, memory.failcnt",
     ),
     group("cgroup.oom_kills", Kind::Int, "Processes of a group that were killed for its limit"),
-    FactDef {
-        name: "unit.memlock_kib",
-        kind: Kind::Int,
-        per: "systemd unit",
-        doc: "Memory that processes of a unit may lock, KiB; none where it is unlimited",
-        command: "systemctl show -p LimitMEMLOCKSoft libvirtd virtqemud",
-    },
-    FactDef {
-        name: "unit.memlock_unlimited",
-        kind: Kind::Bool,
-        per: "systemd unit",
-        doc: "Whether processes of a unit may lock all memory",
-        command: "systemctl show -p LimitMEMLOCKSoft libvirtd virtqemud",
-    },
+    FactDef::per(
+        "unit.memlock_kib",
+        Kind::Int,
+        "systemd unit",
+        "Memory that processes of a unit may lock, KiB; none where it is unlimited",
+        "systemctl show -p LimitMEMLOCKSoft libvirtd virtqemud",
+    ),
+    FactDef::per(
+        "unit.memlock_unlimited",
+        Kind::Bool,
+        "systemd unit",
+        "Whether processes of a unit may lock all memory",
+        "systemctl show -p LimitMEMLOCKSoft libvirtd virtqemud",
+    ),
 ];
 
 /// From here on a limit of version 1 means none: the largest is 2^63 less a page.

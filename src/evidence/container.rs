@@ -40,50 +40,44 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "container.kind",
-        kind: Kind::Text,
-        per: "",
-        doc: "What runs the container that this machine is: docker, podman, kubernetes, lxc, \
+    FactDef::new(
+        "container.kind",
+        Kind::Text,
+        "What runs the container that this machine is: docker, podman, kubernetes, lxc, \
               nspawn or containerd",
-        command: "systemd-detect-virt --container",
-    },
-    FactDef {
-        name: "podman.rootless",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether podman runs without root",
-        command: "podman info -f '{{.Host.Security.Rootless}}'",
-    },
-    FactDef {
-        name: "podman.runtime",
-        kind: Kind::Text,
-        per: "",
-        doc: "OCI runtime of podman: crun, runc, krun (a VM per container)",
-        command: "podman info -f '{{.Host.OCIRuntime.Name}}'",
-    },
-    FactDef {
-        name: "docker.desktop",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether the daemon is Docker Desktop's, in a VM of its own",
-        command: "docker info -f '{{.OperatingSystem}}'",
-    },
-    FactDef {
-        name: "kubevirt.kvm_allocatable",
-        kind: Kind::Int,
-        per: "",
-        doc: "How many devices.kubevirt.io/kvm the node offers to VMs; 0 where it has no usable \
+        "systemd-detect-virt --container",
+    ),
+    FactDef::new(
+        "podman.rootless",
+        Kind::Bool,
+        "Whether podman runs without root",
+        "podman info -f '{{.Host.Security.Rootless}}'",
+    ),
+    FactDef::new(
+        "podman.runtime",
+        Kind::Text,
+        "OCI runtime of podman: crun, runc, krun (a VM per container)",
+        "podman info -f '{{.Host.OCIRuntime.Name}}'",
+    ),
+    FactDef::new(
+        "docker.desktop",
+        Kind::Bool,
+        "Whether the daemon is Docker Desktop's, in a VM of its own",
+        "docker info -f '{{.OperatingSystem}}'",
+    ),
+    FactDef::new(
+        "kubevirt.kvm_allocatable",
+        Kind::Int,
+        "How many devices.kubevirt.io/kvm the node offers to VMs; 0 where it has no usable \
               /dev/kvm",
-        command: "kubectl get node NAME -o jsonpath='{.status.allocatable.devices\\.kubevirt\\.io/kvm}'",
-    },
-    FactDef {
-        name: "kubevirt.kvm_capacity",
-        kind: Kind::Int,
-        per: "",
-        doc: "How many devices.kubevirt.io/kvm KubeVirt's device plugin registered on the node",
-        command: "kubectl get node NAME -o jsonpath='{.status.capacity.devices\\.kubevirt\\.io/kvm}'",
-    },
+        "kubectl get node NAME -o jsonpath='{.status.allocatable.devices\\.kubevirt\\.io/kvm}'",
+    ),
+    FactDef::new(
+        "kubevirt.kvm_capacity",
+        Kind::Int,
+        "How many devices.kubevirt.io/kvm KubeVirt's device plugin registered on the node",
+        "kubectl get node NAME -o jsonpath='{.status.capacity.devices\\.kubevirt\\.io/kvm}'",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

@@ -32,7 +32,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn ticks(name: &'static str, doc: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "sample", doc, command: "cat /proc/stat" }
+    FactDef::per(name, Kind::Int, "sample", doc, "cat /proc/stat")
 }
 
 const FACTS: &[FactDef] = &[

@@ -31,7 +31,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn share(name: &'static str, doc: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "program", doc, command: "vmstat 1 5; mpstat 1 5" }
+    FactDef::per(name, Kind::Int, "program", doc, "vmstat 1 5; mpstat 1 5")
 }
 
 const FACTS: &[FactDef] = &[

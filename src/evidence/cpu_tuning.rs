@@ -26,13 +26,13 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "resctrl.l3",
-        kind: Kind::Text,
-        per: "group",
-        doc: "Masks of L3 cache ways of a group of resctrl; the root group is `/`",
-        command: "cat /sys/fs/resctrl/schemata /sys/fs/resctrl/*/schemata",
-    },
+    FactDef::per(
+        "resctrl.l3",
+        Kind::Text,
+        "group",
+        "Masks of L3 cache ways of a group of resctrl; the root group is `/`",
+        "cat /sys/fs/resctrl/schemata /sys/fs/resctrl/*/schemata",
+    ),
     FactDef::new(
         "resctrl.l3_mask",
         Kind::Text,
@@ -95,11 +95,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).chain(out.problems.iter().map(|p| p.what.clone())).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]

@@ -40,13 +40,13 @@ const FACTS: &[FactDef] = &[
     FactDef::new("devkvm.group", Kind::Text, "Group, a name or a number", LS),
     FactDef::new("devkvm.acl", Kind::Bool, "An access control list adds to the mode (`+`)", LS),
     FactDef::new("devkvm.world_writable", Kind::Bool, "Everybody may open it for writing", LS),
-    FactDef {
-        name: "devkvm.selinux_context",
-        kind: Kind::Text,
-        per: "view",
-        doc: "SELinux context of the node; per view for others than the machine's own",
-        command: LS,
-    },
+    FactDef::per(
+        "devkvm.selinux_context",
+        Kind::Text,
+        "view",
+        "SELinux context of the node; per view for others than the machine's own",
+        LS,
+    ),
     FactDef::new("devkvm.acl_users", Kind::Words, "Users whom the list lets read and write", ACL),
     FactDef::new("devkvm.acl_groups", Kind::Words, "Groups whom the list lets read and write", ACL),
     FactDef::new(

@@ -33,36 +33,76 @@ const WANTS: &[Want] = &[
     Want::given("proc/device-tree/model"),
 ];
 
-const fn text(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Text, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    text("dmi.sys_vendor", "Maker of the system", "cat /sys/class/dmi/id/sys_vendor"),
-    text("dmi.product_name", "Product name of the system", "cat /sys/class/dmi/id/product_name"),
-    text("dmi.product_version", "Version of the system", "cat /sys/class/dmi/id/product_version"),
-    text(
+    FactDef::new(
+        "dmi.sys_vendor",
+        Kind::Text,
+        "Maker of the system",
+        "cat /sys/class/dmi/id/sys_vendor",
+    ),
+    FactDef::new(
+        "dmi.product_name",
+        Kind::Text,
+        "Product name of the system",
+        "cat /sys/class/dmi/id/product_name",
+    ),
+    FactDef::new(
+        "dmi.product_version",
+        Kind::Text,
+        "Version of the system",
+        "cat /sys/class/dmi/id/product_version",
+    ),
+    FactDef::new(
         "dmi.product_uuid",
+        Kind::Text,
         "UUID of the system, in lower case; of a guest its domain's",
         "sudo cat /sys/class/dmi/id/product_uuid",
     ),
-    text("dmi.board_vendor", "Maker of the board", "cat /sys/class/dmi/id/board_vendor"),
-    text("dmi.board_name", "Name of the board", "cat /sys/class/dmi/id/board_name"),
-    text(
+    FactDef::new(
+        "dmi.board_vendor",
+        Kind::Text,
+        "Maker of the board",
+        "cat /sys/class/dmi/id/board_vendor",
+    ),
+    FactDef::new(
+        "dmi.board_name",
+        Kind::Text,
+        "Name of the board",
+        "cat /sys/class/dmi/id/board_name",
+    ),
+    FactDef::new(
         "dmi.board_asset_tag",
+        Kind::Text,
         "Asset tag of the board; on EC2 the instance",
         "cat /sys/class/dmi/id/board_asset_tag",
     ),
-    text("dmi.bios_vendor", "Maker of the firmware", "cat /sys/class/dmi/id/bios_vendor"),
-    text("dmi.bios_version", "Version of the firmware", "cat /sys/class/dmi/id/bios_version"),
-    text(
+    FactDef::new(
+        "dmi.bios_vendor",
+        Kind::Text,
+        "Maker of the firmware",
+        "cat /sys/class/dmi/id/bios_vendor",
+    ),
+    FactDef::new(
+        "dmi.bios_version",
+        Kind::Text,
+        "Version of the firmware",
+        "cat /sys/class/dmi/id/bios_version",
+    ),
+    FactDef::new(
         "dmi.chassis_asset_tag",
+        Kind::Text,
         "Asset tag of the chassis; clouds put their mark here",
         "cat /sys/class/dmi/id/chassis_asset_tag",
     ),
-    text("dmi.chassis_vendor", "Maker of the chassis", "cat /sys/class/dmi/id/chassis_vendor"),
-    text(
+    FactDef::new(
+        "dmi.chassis_vendor",
+        Kind::Text,
+        "Maker of the chassis",
+        "cat /sys/class/dmi/id/chassis_vendor",
+    ),
+    FactDef::new(
         "dmi.device_tree_model",
+        Kind::Text,
         "Model of a machine without SMBIOS",
         "cat /sys/firmware/devicetree/base/model",
     ),

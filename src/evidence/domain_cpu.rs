@@ -10,7 +10,8 @@
 use roxmltree::Node;
 
 use super::Slice;
-use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
+use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
+use crate::parse::libvirt;
 use crate::parse::xml::{self, Lines, child, descend};
 
 /// vCPUs of libvirt domains.
@@ -26,7 +27,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn domain(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "domain", doc, command: "virsh dumpxml NAME" }
+    FactDef::per(name, kind, "domain", doc, "virsh dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[
@@ -50,14 +51,8 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     // What is broken is reported by the slice that reads the whole definition.
     let Ok(document) = xml::parse(&fixed) else { return };
     let root = document.root_element();
-    let domain = match root.tag_name().name() {
-        "domain" => Some(root),
-        "domstatus" => child(root, "domain"),
-        _ => None,
-    };
-    let Some(domain) = domain else { return };
-    let stem = piece.file_name().trim_end_matches(".xml").trim_end_matches(".txt");
-    let name = child(domain, "name").and_then(xml::text).unwrap_or(stem).to_owned();
+    let Some(domain) = libvirt::domain(root) else { return };
+    let name = libvirt::name(domain, piece.file_name()).to_owned();
     Reader { piece, lines: Lines::new(&fixed), name, out }.domain(root, domain);
 }
 
@@ -70,8 +65,7 @@ struct Reader<'a, 'o> {
 
 impl Reader<'_, '_> {
     fn fact(&mut self, name: &'static str, value: Value, node: Node<'_, '_>) {
-        let (line, text) = self.lines.of(node);
-        let origin = Origin::new(self.piece.path, Some(line), text);
+        let origin = self.lines.origin(self.piece.path, node);
         self.out.fact_of(name, &self.name, value, origin);
     }
 

@@ -27,21 +27,21 @@ const WANTS: &[Want] = &[
 const SHOW: &str = "sudo ls -la /etc/libvirt/qemu";
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "domain.xml_mode",
-        kind: Kind::Text,
-        per: "domain",
-        doc: "Mode of the domain's definition in /etc/libvirt/qemu, four octal digits",
-        command: SHOW,
-    },
-    FactDef {
-        name: "domain.xml_world_readable",
-        kind: Kind::Bool,
-        per: "domain",
-        doc: "Whether every user may read the definition: by its mode, and by that of the folder \
+    FactDef::per(
+        "domain.xml_mode",
+        Kind::Text,
+        "domain",
+        "Mode of the domain's definition in /etc/libvirt/qemu, four octal digits",
+        SHOW,
+    ),
+    FactDef::per(
+        "domain.xml_world_readable",
+        Kind::Bool,
+        "domain",
+        "Whether every user may read the definition: by its mode, and by that of the folder \
               where the listing shows it",
-        command: SHOW,
-    },
+        SHOW,
+    ),
     FactDef::new(
         "libvirt.definitions_mode",
         Kind::Text,
@@ -126,11 +126,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]

@@ -34,7 +34,7 @@ const fn guest(
     doc: &'static str,
     command: &'static str,
 ) -> FactDef {
-    FactDef { name, kind, per: "guest", doc, command }
+    FactDef::per(name, kind, "guest", doc, command)
 }
 
 const SHOW: &str = "qm config ID; incus config show NAME; virsh dominfo NAME";

@@ -31,62 +31,54 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "host.name",
-        kind: Kind::Text,
-        per: "",
-        doc: "Host name, from etc/hostname, hostname or uname -a",
-        command: "hostname",
-    },
-    FactDef {
-        name: "host.os_id",
-        kind: Kind::Text,
-        per: "",
-        doc: "Distribution, ID of os-release, e.g. ubuntu",
-        command: "cat /etc/os-release",
-    },
-    FactDef {
-        name: "host.os_like",
-        kind: Kind::Words,
-        per: "",
-        doc: "Distributions this one descends from, ID_LIKE of os-release",
-        command: "cat /etc/os-release",
-    },
-    FactDef {
-        name: "host.os_name",
-        kind: Kind::Text,
-        per: "",
-        doc: "Distribution for people, PRETTY_NAME of os-release",
-        command: "cat /etc/os-release",
-    },
-    FactDef {
-        name: "host.os_version",
-        kind: Kind::Version,
-        per: "",
-        doc: "Version of the distribution, VERSION_ID of os-release; rolling ones have none",
-        command: "cat /etc/os-release",
-    },
-    FactDef {
-        name: "host.uptime_seconds",
-        kind: Kind::Int,
-        per: "",
-        doc: "Whole seconds since boot, from proc/uptime",
-        command: "cat /proc/uptime",
-    },
-    FactDef {
-        name: "host.detect_virt",
-        kind: Kind::Text,
-        per: "",
-        doc: "What the machine runs on, in the words of systemd-detect-virt; none on bare metal",
-        command: "systemd-detect-virt",
-    },
-    FactDef {
-        name: "host.machine_id",
-        kind: Kind::Text,
-        per: "",
-        doc: "Id of the installation, 32 hex digits; equal on clones",
-        command: "cat /etc/machine-id",
-    },
+    FactDef::new(
+        "host.name",
+        Kind::Text,
+        "Host name, from etc/hostname, hostname or uname -a",
+        "hostname",
+    ),
+    FactDef::new(
+        "host.os_id",
+        Kind::Text,
+        "Distribution, ID of os-release, e.g. ubuntu",
+        "cat /etc/os-release",
+    ),
+    FactDef::new(
+        "host.os_like",
+        Kind::Words,
+        "Distributions this one descends from, ID_LIKE of os-release",
+        "cat /etc/os-release",
+    ),
+    FactDef::new(
+        "host.os_name",
+        Kind::Text,
+        "Distribution for people, PRETTY_NAME of os-release",
+        "cat /etc/os-release",
+    ),
+    FactDef::new(
+        "host.os_version",
+        Kind::Version,
+        "Version of the distribution, VERSION_ID of os-release; rolling ones have none",
+        "cat /etc/os-release",
+    ),
+    FactDef::new(
+        "host.uptime_seconds",
+        Kind::Int,
+        "Whole seconds since boot, from proc/uptime",
+        "cat /proc/uptime",
+    ),
+    FactDef::new(
+        "host.detect_virt",
+        Kind::Text,
+        "What the machine runs on, in the words of systemd-detect-virt; none on bare metal",
+        "systemd-detect-virt",
+    ),
+    FactDef::new(
+        "host.machine_id",
+        Kind::Text,
+        "Id of the installation, 32 hex digits; equal on clones",
+        "cat /etc/machine-id",
+    ),
 ];
 
 /// What systemd-detect-virt can answer (systemd, src/basic/virt.c).

@@ -17,7 +17,7 @@ use roxmltree::Node;
 use super::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::xml::{self, Lines, child, descend};
-use crate::parse::{kv, lines, pci, shell};
+use crate::parse::{kv, libvirt, lines, pci, shell};
 
 /// Assigned devices and virtual IOMMUs.
 pub const SLICE: Slice = Slice { name: "hostdev", wants: WANTS, facts: FACTS, parse };
@@ -38,7 +38,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "guest", doc, command: "virsh dumpxml NAME" }
+    FactDef::per(name, kind, "guest", doc, "virsh dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[
@@ -80,17 +80,8 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
 fn domain(piece: Piece<'_>, text: &str, out: &mut Out) {
     let fixed = xml::document(text, piece.whole);
     let Ok(document) = xml::parse(&fixed) else { return };
-    let root = document.root_element();
-    let domain = match root.tag_name().name() {
-        "domain" => root,
-        "domstatus" => match child(root, "domain") {
-            Some(domain) => domain,
-            None => return,
-        },
-        _ => return,
-    };
-    let stem = piece.file_name().trim_end_matches(".xml").trim_end_matches(".txt");
-    let name = child(domain, "name").and_then(xml::text).unwrap_or(stem);
+    let Some(domain) = libvirt::domain(document.root_element()) else { return };
+    let name = libvirt::name(domain, piece.file_name());
     let mut reader = Domain { piece, lines: Lines::new(&fixed), name, out };
     reader.devices(domain);
     reader.iommu(domain);
@@ -106,8 +97,7 @@ struct Domain<'a, 'n, 'o> {
 
 impl Domain<'_, '_, '_> {
     fn put(&mut self, name: &'static str, value: Value, node: Node<'_, '_>) {
-        let (line, text) = self.lines.of(node);
-        let origin = Origin::new(self.piece.path, Some(line), text);
+        let origin = self.lines.origin(self.piece.path, node);
         self.out.fact_of(name, self.name, value, origin);
     }
 
@@ -119,7 +109,7 @@ impl Domain<'_, '_, '_> {
                 || d.has_tag_name("interface") && kind == Some("hostdev")
         });
         let given: Vec<_> = given
-            .filter_map(|d| Some((d, address(descend(d, &["source", "address"])?)?)))
+            .filter_map(|d| Some((d, libvirt::pci_address(descend(d, &["source", "address"])?)?)))
             .collect();
         if let Some((first, _)) = given.first() {
             let first = *first;
@@ -176,21 +166,6 @@ fn kib(node: Node<'_, '_>) -> Option<i64> {
         _ => return None,
     };
     size.checked_mul(1 << shift)
-}
-
-/// `<address domain='0x0000' bus='0x82' slot='0x00' function='0x1'/>`.
-fn address(node: Node<'_, '_>) -> Option<String> {
-    let number = |name| {
-        let text = node.attribute(name)?;
-        text.strip_prefix("0x")
-            .map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
-    };
-    pci::from_numbers(
-        number("domain").unwrap_or(0),
-        number("bus")?,
-        number("slot")?,
-        number("function").unwrap_or(0),
-    )
 }
 
 /// What a QEMU command line says; the slice `qemu_cmdline` finds it.

@@ -32,16 +32,16 @@ const SHOW: &str = "grep . /sys/kernel/mm/hugepages/*/*";
 const SHOW_NODE: &str = "grep . /sys/devices/system/node/node*/hugepages/*/*";
 
 const fn pool(name: &'static str, doc: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "page size in KiB", doc, command: SHOW }
+    FactDef::per(name, Kind::Int, "page size in KiB", doc, SHOW)
 }
 
 const fn node(name: &'static str, doc: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "NUMA node/page size in KiB", doc, command: SHOW_NODE }
+    FactDef::per(name, Kind::Int, "NUMA node/page size in KiB", doc, SHOW_NODE)
 }
 
 const fn thp(name: &'static str, doc: &'static str) -> FactDef {
     let command = "grep . /sys/kernel/mm/transparent_hugepage/*";
-    FactDef { name, kind: Kind::Text, per: "", doc, command }
+    FactDef::new(name, Kind::Text, doc, command)
 }
 
 const FACTS: &[FactDef] = &[

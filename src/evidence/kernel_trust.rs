@@ -29,20 +29,20 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "module.signer",
-        kind: Kind::Text,
-        per: "module",
-        doc: "Who signed the file of a module",
-        command: "modinfo -F signer kvm_intel",
-    },
-    FactDef {
-        name: "module.signed",
-        kind: Kind::Bool,
-        per: "module",
-        doc: "Whether the file of a module has a signature",
-        command: "modinfo kvm_intel",
-    },
+    FactDef::per(
+        "module.signer",
+        Kind::Text,
+        "module",
+        "Who signed the file of a module",
+        "modinfo -F signer kvm_intel",
+    ),
+    FactDef::per(
+        "module.signed",
+        Kind::Bool,
+        "module",
+        "Whether the file of a module has a signature",
+        "modinfo kvm_intel",
+    ),
     FactDef::new(
         "kernel.modules_disabled",
         Kind::Bool,
@@ -163,11 +163,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).chain(out.problems.iter().map(|p| p.what.clone())).collect()
+        testing::shown(parse, path, text)
     }
 
     const SIGNED: &str = "filename:       /lib/modules/6.8.0-51-generic/kernel/arch/x86/kvm/kvm-intel.ko.zst\n\

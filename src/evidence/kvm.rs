@@ -19,95 +19,106 @@ const WANTS: &[Want] = &[
     Want::file("sys/module/kvm_amd/parameters/*"),
 ];
 
-const fn param(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Bool, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "kvm.vendor_module",
-        kind: Kind::Text,
-        per: "",
-        doc: "KVM module whose parameters exist: kvm_intel or kvm_amd",
-        command: "ls -d /sys/module/kvm_*",
-    },
-    param(
+    FactDef::new(
+        "kvm.vendor_module",
+        Kind::Text,
+        "KVM module whose parameters exist: kvm_intel or kvm_amd",
+        "ls -d /sys/module/kvm_*",
+    ),
+    FactDef::new(
         "kvm.nested",
+        Kind::Bool,
         "Guests may be hypervisors themselves (kvm_intel or kvm_amd)",
         "cat /sys/module/kvm_*/parameters/nested",
     ),
-    param(
+    FactDef::new(
         "kvm.ept",
+        Kind::Bool,
         "Extended page tables are used (kvm_intel)",
         "cat /sys/module/kvm_intel/parameters/ept",
     ),
-    param(
+    FactDef::new(
         "kvm.npt",
+        Kind::Bool,
         "Nested page tables are used (kvm_amd)",
         "cat /sys/module/kvm_amd/parameters/npt",
     ),
-    param(
+    FactDef::new(
         "kvm.unrestricted_guest",
+        Kind::Bool,
         "Guests may run real mode in hardware (kvm_intel)",
         "cat /sys/module/kvm_intel/parameters/unrestricted_guest",
     ),
-    param(
+    FactDef::new(
         "kvm.enlightened_vmcs",
+        Kind::Bool,
         "Enlightened VMCS is used under Hyper-V (kvm_intel)",
         "cat /sys/module/kvm_intel/parameters/enlightened_vmcs",
     ),
-    param(
+    FactDef::new(
         "kvm.apicv",
+        Kind::Bool,
         "APIC virtualization is used (kvm_intel, enable_apicv)",
         "cat /sys/module/kvm_intel/parameters/enable_apicv",
     ),
-    param(
+    FactDef::new(
         "kvm.avic",
+        Kind::Bool,
         "AMD's APIC virtualization is used (kvm_amd)",
         "cat /sys/module/kvm_amd/parameters/avic",
     ),
-    param(
+    FactDef::new(
         "kvm.ignore_msrs",
+        Kind::Bool,
         "Accesses of guests to unknown MSRs are ignored instead of refused (kvm)",
         "cat /sys/module/kvm/parameters/ignore_msrs",
     ),
-    param(
+    FactDef::new(
         "kvm.enable_virt_at_load",
+        Kind::Bool,
         "VMX or SVM is switched on when the module loads, not with the first guest (kvm, 6.12 on)",
         "cat /sys/module/kvm/parameters/enable_virt_at_load",
     ),
-    param(
+    FactDef::new(
         "kvm.emulate_invalid_guest_state",
+        Kind::Bool,
         "Guest states that hardware refuses are emulated (kvm_intel)",
         "cat /sys/module/kvm_intel/parameters/emulate_invalid_guest_state",
     ),
-    param(
+    FactDef::new(
         "kvm.vls",
+        Kind::Bool,
         "Virtual VMLOAD and VMSAVE are used (kvm_amd)",
         "cat /sys/module/kvm_amd/parameters/vls",
     ),
-    param(
+    FactDef::new(
         "kvm.vgif",
+        Kind::Bool,
         "Virtual global interrupt flag is used (kvm_amd)",
         "cat /sys/module/kvm_amd/parameters/vgif",
     ),
-    param(
+    FactDef::new(
         "kvm.vpid",
+        Kind::Bool,
         "Virtual processor ids are used (kvm_intel)",
         "cat /sys/module/kvm_intel/parameters/vpid",
     ),
-    param(
+    FactDef::new(
         "kvm.shadow_vmcs",
+        Kind::Bool,
         "VMCS shadowing is used for nested guests (kvm_intel, enable_shadow_vmcs)",
         "cat /sys/module/kvm_intel/parameters/enable_shadow_vmcs",
     ),
-    param(
+    FactDef::new(
         "kvm.tdp_mmu",
+        Kind::Bool,
         "The two-dimensional paging MMU is used (kvm)",
         "cat /sys/module/kvm/parameters/tdp_mmu",
     ),
-    param(
+    FactDef::new(
         "kvm.dump_invalid",
+        Kind::Bool,
         "A refused VMCS or VMCB is dumped to the kernel log (dump_invalid_vmcs, dump_invalid_vmcb)",
         "cat /sys/module/kvm_*/parameters/dump_invalid_vmc?",
     ),

@@ -18,7 +18,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn fact(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "", doc, command: "lscpu" }
+    FactDef::new(name, kind, doc, "lscpu")
 }
 
 const FACTS: &[FactDef] = &[
@@ -31,13 +31,13 @@ const FACTS: &[FactDef] = &[
     fact("lscpu.flags", Kind::Words, "Features, where lscpu lists them"),
     fact("lscpu.virt", Kind::Bool, "vmx or svm is shown; unknown where no line tells"),
     fact("lscpu.cpus", Kind::Int, "Processors, online and offline"),
-    FactDef {
-        name: "guest.cpu_model_name",
-        kind: Kind::Text,
-        per: "guest",
-        doc: "Model name that a guest of this machine sees; guest as the file's name has it",
-        command: "lscpu (in the guest)",
-    },
+    FactDef::per(
+        "guest.cpu_model_name",
+        Kind::Text,
+        "guest",
+        "Model name that a guest of this machine sees; guest as the file's name has it",
+        "lscpu (in the guest)",
+    ),
 ];
 
 /// Values of `Virtualization:` (util-linux, sys-utils/lscpu.c); nothing else prints them.

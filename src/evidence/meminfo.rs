@@ -13,69 +13,106 @@ pub const SLICE: Slice = Slice { name: "meminfo", wants: WANTS, facts: FACTS, pa
 
 const WANTS: &[Want] = &[Want::file("proc/meminfo")];
 
-const fn amount(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    amount("memory.total_kib", "Usable memory in KiB, MemTotal", "grep MemTotal /proc/meminfo"),
-    amount("memory.free_kib", "Unused memory in KiB, MemFree", "grep MemFree /proc/meminfo"),
-    amount(
+    FactDef::new(
+        "memory.total_kib",
+        Kind::Int,
+        "Usable memory in KiB, MemTotal",
+        "grep MemTotal /proc/meminfo",
+    ),
+    FactDef::new(
+        "memory.free_kib",
+        Kind::Int,
+        "Unused memory in KiB, MemFree",
+        "grep MemFree /proc/meminfo",
+    ),
+    FactDef::new(
         "memory.available_kib",
+        Kind::Int,
         "Memory that programs can get without swapping, in KiB, MemAvailable (3.14 on)",
         "grep MemAvailable /proc/meminfo",
     ),
-    amount("memory.swap_total_kib", "Swap in KiB, SwapTotal", "grep SwapTotal /proc/meminfo"),
-    amount("memory.swap_free_kib", "Unused swap in KiB, SwapFree", "grep SwapFree /proc/meminfo"),
-    amount(
+    FactDef::new(
+        "memory.swap_total_kib",
+        Kind::Int,
+        "Swap in KiB, SwapTotal",
+        "grep SwapTotal /proc/meminfo",
+    ),
+    FactDef::new(
+        "memory.swap_free_kib",
+        Kind::Int,
+        "Unused swap in KiB, SwapFree",
+        "grep SwapFree /proc/meminfo",
+    ),
+    FactDef::new(
         "memory.page_tables_kib",
+        Kind::Int,
         "Memory in page tables in KiB, PageTables",
         "grep PageTables /proc/meminfo",
     ),
-    amount(
+    FactDef::new(
         "memory.hugepages_total",
+        Kind::Int,
         "Huge pages of the default size, a count, HugePages_Total",
         "grep HugePages_Total /proc/meminfo",
     ),
-    amount(
+    FactDef::new(
         "memory.hugepages_free",
+        Kind::Int,
         "Huge pages not yet handed out, a count, HugePages_Free",
         "grep HugePages_Free /proc/meminfo",
     ),
-    amount(
+    FactDef::new(
         "memory.hugepages_reserved",
+        Kind::Int,
         "Free huge pages of the default size that are promised already, a count, HugePages_Rsvd",
         "grep HugePages_Rsvd /proc/meminfo",
     ),
-    amount(
+    FactDef::new(
         "memory.hugetlb_kib",
+        Kind::Int,
         "Memory in the huge page pools of all sizes in KiB, Hugetlb (4.15 on)",
         "grep Hugetlb /proc/meminfo",
     ),
-    amount("memory.anon_kib", "Anonymous memory in KiB, AnonPages", "grep AnonPages /proc/meminfo"),
-    amount(
+    FactDef::new(
+        "memory.anon_kib",
+        Kind::Int,
+        "Anonymous memory in KiB, AnonPages",
+        "grep AnonPages /proc/meminfo",
+    ),
+    FactDef::new(
         "memory.anon_huge_kib",
+        Kind::Int,
         "Anonymous memory in transparent huge pages in KiB, AnonHugePages",
         "grep AnonHugePages /proc/meminfo",
     ),
-    amount(
+    FactDef::new(
         "memory.shmem_kib",
+        Kind::Int,
         "Shared memory, tmpfs and memfd in KiB, Shmem",
         "grep Shmem: /proc/meminfo",
     ),
-    amount("memory.mlocked_kib", "Locked memory in KiB, Mlocked", "grep Mlocked /proc/meminfo"),
-    amount(
+    FactDef::new(
+        "memory.mlocked_kib",
+        Kind::Int,
+        "Locked memory in KiB, Mlocked",
+        "grep Mlocked /proc/meminfo",
+    ),
+    FactDef::new(
         "memory.commit_limit_kib",
+        Kind::Int,
         "Memory that may be promised under strict overcommit in KiB, CommitLimit",
         "grep CommitLimit /proc/meminfo",
     ),
-    amount(
+    FactDef::new(
         "memory.committed_kib",
+        Kind::Int,
         "Memory promised to programs in KiB, Committed_AS",
         "grep Committed_AS /proc/meminfo",
     ),
-    amount(
+    FactDef::new(
         "memory.hugepage_size_kib",
+        Kind::Int,
         "Default size of a huge page in KiB, Hugepagesize",
         "grep Hugepagesize /proc/meminfo",
     ),

@@ -5,6 +5,11 @@
 //! never fails: what it cannot understand becomes a [`Problem`](crate::model::Problem), and the
 //! rest is used. Logs are different only in that their lines are matched by rules: see [`logs`].
 //!
+//! A folder is one slice whose facts are declared in several files (`libvirt_xml`, `pci`,
+//! `services`: `joined` makes one table of them), or a subject with a slice per file (`network`).
+//! Lines of logs that carry more than words are made into records with fields: see [`RECORDS`].
+//! Text that several kinds are written in is read by [`parse`](crate::parse).
+//!
 //! To add a kind: write `src/evidence/<kind>.rs`, then its `mod` line and its entry in [`ALL`].
 
 use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};

@@ -27,41 +27,40 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "modprobe.nested",
-        kind: Kind::Bool,
-        per: "module",
-        doc: "The nested option that kvm_intel or kvm_amd is to be loaded with",
-        command: "grep -r nested /etc/modprobe.d",
-    },
-    FactDef {
-        name: "modprobe.virt_at_load",
-        kind: Kind::Bool,
-        per: "",
-        doc: "The enable_virt_at_load option that kvm is to be loaded with",
-        command: "grep -r enable_virt_at_load /etc/modprobe.d",
-    },
-    FactDef {
-        name: "modprobe.blacklist",
-        kind: Kind::Words,
-        per: "file",
-        doc: "Of kvm, kvm_intel, kvm_amd, kvm_pvm, irqbypass, vboxdrv and vmmon: those kept from loading",
-        command: "grep -rE 'blacklist|install' /etc/modprobe.d",
-    },
-    FactDef {
-        name: "modprobe.options",
-        kind: Kind::Words,
-        per: "file",
-        doc: "All module options as module.parameter=value, with underscores",
-        command: "grep -r options /etc/modprobe.d",
-    },
-    FactDef {
-        name: "modprobe.load_at_boot",
-        kind: Kind::Words,
-        per: "file",
-        doc: "Modules that are to be loaded at boot, with underscores",
-        command: "cat /etc/modules /etc/modules-load.d/*.conf",
-    },
+    FactDef::per(
+        "modprobe.nested",
+        Kind::Bool,
+        "module",
+        "The nested option that kvm_intel or kvm_amd is to be loaded with",
+        "grep -r nested /etc/modprobe.d",
+    ),
+    FactDef::new(
+        "modprobe.virt_at_load",
+        Kind::Bool,
+        "The enable_virt_at_load option that kvm is to be loaded with",
+        "grep -r enable_virt_at_load /etc/modprobe.d",
+    ),
+    FactDef::per(
+        "modprobe.blacklist",
+        Kind::Words,
+        "file",
+        "Of kvm, kvm_intel, kvm_amd, kvm_pvm, irqbypass, vboxdrv and vmmon: those kept from loading",
+        "grep -rE 'blacklist|install' /etc/modprobe.d",
+    ),
+    FactDef::per(
+        "modprobe.options",
+        Kind::Words,
+        "file",
+        "All module options as module.parameter=value, with underscores",
+        "grep -r options /etc/modprobe.d",
+    ),
+    FactDef::per(
+        "modprobe.load_at_boot",
+        Kind::Words,
+        "file",
+        "Modules that are to be loaded at boot, with underscores",
+        "cat /etc/modules /etc/modules-load.d/*.conf",
+    ),
 ];
 
 /// Modules without which, or with which, no guest starts.

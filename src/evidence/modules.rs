@@ -22,27 +22,26 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "modules.loaded",
-        kind: Kind::Words,
-        per: "",
-        doc: "Names of all loaded modules; built-in ones are not among them",
-        command: "lsmod",
-    },
-    FactDef {
-        name: "modules.users",
-        kind: Kind::Int,
-        per: "module",
-        doc: "Use count of kvm, kvm_intel, kvm_amd, kvm_pvm, vboxdrv and vmmon, where loaded",
-        command: "lsmod | grep -E 'kvm|vboxdrv|vmmon'",
-    },
-    FactDef {
-        name: "modules.builtin",
-        kind: Kind::Words,
-        per: "kernel release",
-        doc: "Names of all modules that are built into the kernel, with underscores",
-        command: "cat /lib/modules/$(uname -r)/modules.builtin",
-    },
+    FactDef::new(
+        "modules.loaded",
+        Kind::Words,
+        "Names of all loaded modules; built-in ones are not among them",
+        "lsmod",
+    ),
+    FactDef::per(
+        "modules.users",
+        Kind::Int,
+        "module",
+        "Use count of kvm, kvm_intel, kvm_amd, kvm_pvm, vboxdrv and vmmon, where loaded",
+        "lsmod | grep -E 'kvm|vboxdrv|vmmon'",
+    ),
+    FactDef::per(
+        "modules.builtin",
+        Kind::Words,
+        "kernel release",
+        "Names of all modules that are built into the kernel, with underscores",
+        "cat /lib/modules/$(uname -r)/modules.builtin",
+    ),
 ];
 
 /// Modules whose use count tells whether guests run.

@@ -26,7 +26,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn node(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "NUMA node", doc, command: "numactl --hardware" }
+    FactDef::per(name, kind, "NUMA node", doc, "numactl --hardware")
 }
 
 const FACTS: &[FactDef] = &[

@@ -24,27 +24,25 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "packages.installed",
-        kind: Kind::Words,
-        per: "",
-        doc: "Names of installed packages; absence tells only with packages.complete",
-        command: "dpkg -l; rpm -qa; pacman -Q",
-    },
-    FactDef {
-        name: "packages.complete",
-        kind: Kind::Bool,
-        per: "",
-        doc: "The list is of all packages and no extract: the package manager itself is in it",
-        command: "dpkg -l; rpm -qa; pacman -Q",
-    },
-    FactDef {
-        name: "packages.version",
-        kind: Kind::Version,
-        per: "package",
-        doc: "Version of QEMU, libvirt, kernel, firmware, microcode and hypervisor packages",
-        command: "dpkg -l; rpm -qa; pacman -Q",
-    },
+    FactDef::new(
+        "packages.installed",
+        Kind::Words,
+        "Names of installed packages; absence tells only with packages.complete",
+        "dpkg -l; rpm -qa; pacman -Q",
+    ),
+    FactDef::new(
+        "packages.complete",
+        Kind::Bool,
+        "The list is of all packages and no extract: the package manager itself is in it",
+        "dpkg -l; rpm -qa; pacman -Q",
+    ),
+    FactDef::per(
+        "packages.version",
+        Kind::Version,
+        "package",
+        "Version of QEMU, libvirt, kernel, firmware, microcode and hypervisor packages",
+        "dpkg -l; rpm -qa; pacman -Q",
+    ),
 ];
 
 /// Beginnings of the names whose version is kept.

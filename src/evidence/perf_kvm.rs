@@ -31,7 +31,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn reason(name: &'static str, doc: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "exit reason", doc, command: "perf kvm stat live -p PID" }
+    FactDef::per(name, Kind::Int, "exit reason", doc, "perf kvm stat live -p PID")
 }
 
 const FACTS: &[FactDef] = &[
@@ -150,11 +150,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]

@@ -35,47 +35,50 @@ const WANTS: &[Want] = &[
     Want::file("sys/module/apparmor/parameters/enabled"),
 ];
 
-const fn boolean(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Bool, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "selinux.mode",
-        kind: Kind::Text,
-        per: "",
-        doc: "enforcing, permissive or disabled",
-        command: "getenforce",
-    },
-    boolean(
+    FactDef::new("selinux.mode", Kind::Text, "enforcing, permissive or disabled", "getenforce"),
+    FactDef::new(
         "selinux.virt_use_nfs",
+        Kind::Bool,
         "Confined guests may use NFS, current value",
         "getsebool virt_use_nfs",
     ),
-    boolean(
+    FactDef::new(
         "selinux.virt_use_samba",
+        Kind::Bool,
         "Confined guests may use CIFS, current value",
         "getsebool virt_use_samba",
     ),
-    boolean(
+    FactDef::new(
         "selinux.virt_use_fusefs",
+        Kind::Bool,
         "Confined guests may use FUSE file systems, current value",
         "getsebool virt_use_fusefs",
     ),
-    boolean(
+    FactDef::new(
         "selinux.container_use_devices",
+        Kind::Bool,
         "Containers may use devices that are mounted in, current value",
         "getsebool container_use_devices",
     ),
-    FactDef {
-        name: "lockdown.mode",
-        kind: Kind::Text,
-        per: "",
-        doc: "Kernel lockdown: none, integrity or confidentiality",
-        command: "cat /sys/kernel/security/lockdown",
-    },
-    boolean("secureboot.enabled", "Firmware checks what it boots", "mokutil --sb-state"),
-    boolean("apparmor.enabled", "AppArmor is on", "cat /sys/module/apparmor/parameters/enabled"),
+    FactDef::new(
+        "lockdown.mode",
+        Kind::Text,
+        "Kernel lockdown: none, integrity or confidentiality",
+        "cat /sys/kernel/security/lockdown",
+    ),
+    FactDef::new(
+        "secureboot.enabled",
+        Kind::Bool,
+        "Firmware checks what it boots",
+        "mokutil --sb-state",
+    ),
+    FactDef::new(
+        "apparmor.enabled",
+        Kind::Bool,
+        "AppArmor is on",
+        "cat /sys/module/apparmor/parameters/enabled",
+    ),
 ];
 
 /// SELinux booleans that are kept.

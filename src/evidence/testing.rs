@@ -23,3 +23,13 @@ pub(super) fn read_part(
 pub(super) fn show(out: &Out, name: &str) -> Option<String> {
     out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
 }
+
+/// What a whole file gives: facts as `name[instance]=value`, then what is wrong with it.
+pub(super) fn shown(parse: fn(Piece<'_>, &mut Out), path: &str, text: &str) -> Vec<String> {
+    let out = read(parse, path, text);
+    let facts = out
+        .facts
+        .iter()
+        .map(|f| format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value));
+    facts.chain(out.problems.iter().map(|p| p.what.clone())).collect()
+}

@@ -30,41 +30,41 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "throttle.count",
-        kind: Kind::Int,
-        per: "cpu/level",
-        doc: "Times a core or package got too hot and was slowed down since boot",
-        command: "grep . /sys/devices/system/cpu/cpu*/thermal_throttle/*_count",
-    },
-    FactDef {
-        name: "throttle.total_ms",
-        kind: Kind::Int,
-        per: "cpu/level",
-        doc: "Time for which a core or package was slowed down by heat since boot, milliseconds",
-        command: "grep . /sys/devices/system/cpu/cpu*/thermal_throttle/*_total_time_ms",
-    },
-    FactDef {
-        name: "hwmon.name",
-        kind: Kind::Text,
-        per: "chip",
-        doc: "Driver of a chip with sensors: coretemp, k10temp, nvme, ...",
-        command: "cat /sys/class/hwmon/hwmon*/name",
-    },
-    FactDef {
-        name: "hwmon.celsius",
-        kind: Kind::Int,
-        per: "chip",
-        doc: "Temperature of a chip's sensor, degrees",
-        command: "grep . /sys/class/hwmon/hwmon*/temp*_input",
-    },
-    FactDef {
-        name: "sensors.celsius",
-        kind: Kind::Int,
-        per: "sensor",
-        doc: "Temperature of a CPU, core or package, degrees, as sensors or ipmitool name it",
-        command: "sensors",
-    },
+    FactDef::per(
+        "throttle.count",
+        Kind::Int,
+        "cpu/level",
+        "Times a core or package got too hot and was slowed down since boot",
+        "grep . /sys/devices/system/cpu/cpu*/thermal_throttle/*_count",
+    ),
+    FactDef::per(
+        "throttle.total_ms",
+        Kind::Int,
+        "cpu/level",
+        "Time for which a core or package was slowed down by heat since boot, milliseconds",
+        "grep . /sys/devices/system/cpu/cpu*/thermal_throttle/*_total_time_ms",
+    ),
+    FactDef::per(
+        "hwmon.name",
+        Kind::Text,
+        "chip",
+        "Driver of a chip with sensors: coretemp, k10temp, nvme, ...",
+        "cat /sys/class/hwmon/hwmon*/name",
+    ),
+    FactDef::per(
+        "hwmon.celsius",
+        Kind::Int,
+        "chip",
+        "Temperature of a chip's sensor, degrees",
+        "grep . /sys/class/hwmon/hwmon*/temp*_input",
+    ),
+    FactDef::per(
+        "sensors.celsius",
+        Kind::Int,
+        "sensor",
+        "Temperature of a CPU, core or package, degrees, as sensors or ipmitool name it",
+        "sensors",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
@@ -146,11 +146,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).chain(out.problems.iter().map(|p| p.what.clone())).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]

@@ -29,34 +29,34 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "domain.running",
-        kind: Kind::Bool,
-        per: "domain",
-        doc: "Whether libvirt lists the domain as running",
-        command: "virsh list --all",
-    },
-    FactDef {
-        name: "pve.running",
-        kind: Kind::Bool,
-        per: "VM id",
-        doc: "Whether Proxmox VE lists the guest as running",
-        command: "qm list",
-    },
-    FactDef {
-        name: "pve.vcpus",
-        kind: Kind::Int,
-        per: "VM id",
-        doc: "vCPUs of a guest of Proxmox VE: sockets times cores, or vcpus",
-        command: "qm config ID",
-    },
-    FactDef {
-        name: "vcpus.affinity",
-        kind: Kind::Int,
-        per: "domain",
-        doc: "CPUs that a vCPU of the domain may run on, of the vCPU with the most",
-        command: "virsh vcpupin NAME",
-    },
+    FactDef::per(
+        "domain.running",
+        Kind::Bool,
+        "domain",
+        "Whether libvirt lists the domain as running",
+        "virsh list --all",
+    ),
+    FactDef::per(
+        "pve.running",
+        Kind::Bool,
+        "VM id",
+        "Whether Proxmox VE lists the guest as running",
+        "qm list",
+    ),
+    FactDef::per(
+        "pve.vcpus",
+        Kind::Int,
+        "VM id",
+        "vCPUs of a guest of Proxmox VE: sockets times cores, or vcpus",
+        "qm config ID",
+    ),
+    FactDef::per(
+        "vcpus.affinity",
+        Kind::Int,
+        "domain",
+        "CPUs that a vCPU of the domain may run on, of the vCPU with the most",
+        "virsh vcpupin NAME",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
@@ -187,11 +187,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        out.facts.iter().map(show).chain(out.problems.iter().map(|p| p.source.clone())).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]
@@ -218,7 +214,7 @@ mod tests {
         assert_eq!(facts("commands/qm-config-7.txt", text), ["pve.vcpus[7]=3"]);
         assert_eq!(facts("etc/pve/qemu-server/7.conf", "name: x\n"), [""; 0]);
         let broken = facts("etc/pve/qemu-server/7.conf", "cores: 99999999999\n");
-        assert_eq!(broken, ["etc/pve/qemu-server/7.conf:1"]);
+        assert_eq!(broken, ["cores is no number of CPUs"]);
     }
 
     #[test]

@@ -21,27 +21,20 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "vbox.version",
-        kind: Kind::Version,
-        per: "",
-        doc: "Version of VirtualBox",
-        command: "VBoxManage --version",
-    },
-    FactDef {
-        name: "vbox.host_os",
-        kind: Kind::Text,
-        per: "",
-        doc: "System that VirtualBox runs on, e.g. Linux, Windows 11",
-        command: "grep 'OS Product' ~/'VirtualBox VMs'/*/Logs/VBox.log",
-    },
-    FactDef {
-        name: "vbox.nested_hw_virt",
-        kind: Kind::Bool,
-        per: "VM",
-        doc: "Whether the VM is shown VT-x or AMD-V (NestedHWVirt)",
-        command: "VBoxManage showvminfo NAME | grep Nested",
-    },
+    FactDef::new("vbox.version", Kind::Version, "Version of VirtualBox", "VBoxManage --version"),
+    FactDef::new(
+        "vbox.host_os",
+        Kind::Text,
+        "System that VirtualBox runs on, e.g. Linux, Windows 11",
+        "grep 'OS Product' ~/'VirtualBox VMs'/*/Logs/VBox.log",
+    ),
+    FactDef::per(
+        "vbox.nested_hw_virt",
+        Kind::Bool,
+        "VM",
+        "Whether the VM is shown VT-x or AMD-V (NestedHWVirt)",
+        "VBoxManage showvminfo NAME | grep Nested",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

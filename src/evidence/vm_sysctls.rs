@@ -23,37 +23,58 @@ const WANTS: &[Want] = &[
     Want::command("sysctl*", &[], &["sos_commands/kernel/sysctl_-a"]),
 ];
 
-const fn setting(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef { name, kind: Kind::Int, per: "", doc, command }
-}
-
 const FACTS: &[FactDef] = &[
-    setting(
+    FactDef::new(
         "vm.overcommit_memory",
+        Kind::Int,
         "0: obvious overcommits of address space are refused; 1: none; 2: all above CommitLimit",
         "sysctl vm.overcommit_memory",
     ),
-    setting(
+    FactDef::new(
         "vm.overcommit_ratio",
+        Kind::Int,
         "Share of RAM that counts into CommitLimit, percent",
         "sysctl vm.overcommit_ratio",
     ),
-    setting(
+    FactDef::new(
         "vm.overcommit_kbytes",
+        Kind::Int,
         "Amount that counts into CommitLimit instead of the ratio, KiB; 0: the ratio counts",
         "sysctl vm.overcommit_kbytes",
     ),
-    setting("vm.max_map_count", "Most memory maps of a process", "sysctl vm.max_map_count"),
-    setting(
+    FactDef::new(
+        "vm.max_map_count",
+        Kind::Int,
+        "Most memory maps of a process",
+        "sysctl vm.max_map_count",
+    ),
+    FactDef::new(
         "vm.nr_hugepages",
+        Kind::Int,
         "Huge pages of the default size that are asked for",
         "sysctl vm.nr_hugepages",
     ),
-    setting("vm.swappiness", "How willingly the kernel swaps, 0 to 200", "sysctl vm.swappiness"),
-    setting("vm.min_free_kbytes", "Memory that is kept free, KiB", "sysctl vm.min_free_kbytes"),
-    setting("ksm.run", "Same-page merging: 0 off, 1 on, 2 undo", "cat /sys/kernel/mm/ksm/run"),
-    setting(
+    FactDef::new(
+        "vm.swappiness",
+        Kind::Int,
+        "How willingly the kernel swaps, 0 to 200",
+        "sysctl vm.swappiness",
+    ),
+    FactDef::new(
+        "vm.min_free_kbytes",
+        Kind::Int,
+        "Memory that is kept free, KiB",
+        "sysctl vm.min_free_kbytes",
+    ),
+    FactDef::new(
+        "ksm.run",
+        Kind::Int,
+        "Same-page merging: 0 off, 1 on, 2 undo",
+        "cat /sys/kernel/mm/ksm/run",
+    ),
+    FactDef::new(
         "ksm.pages_sharing",
+        Kind::Int,
         "Pages of 4 KiB that same-page merging saves",
         "cat /sys/kernel/mm/ksm/pages_sharing",
     ),

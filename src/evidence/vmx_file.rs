@@ -22,85 +22,76 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "vmx.vhv_enable",
-        kind: Kind::Bool,
-        per: "VM",
-        doc: "Whether the VM is shown VT-x or AMD-V (vhv.enable); false where the file has no \
+    FactDef::per(
+        "vmx.vhv_enable",
+        Kind::Bool,
+        "VM",
+        "Whether the VM is shown VT-x or AMD-V (vhv.enable); false where the file has no \
               such line",
-        command: "grep -i vhv NAME.vmx",
-    },
-    FactDef {
-        name: "vmx.hw_version",
-        kind: Kind::Int,
-        per: "VM",
-        doc: "Virtual hardware version (virtualHW.version)",
-        command: "grep -i virtualHW.version NAME.vmx",
-    },
-    FactDef {
-        name: "vmx.pci_passthrough",
-        kind: Kind::Bool,
-        per: "VM",
-        doc: "Whether a PCI device of the host is given to the VM",
-        command: "grep -i pciPassthru NAME.vmx",
-    },
-    FactDef {
-        name: "vmx.vcpus",
-        kind: Kind::Int,
-        per: "VM",
-        doc: "Virtual CPUs (numvcpus)",
-        command: "grep -i numvcpus NAME.vmx",
-    },
-    FactDef {
-        name: "vmx.memory_mib",
-        kind: Kind::Int,
-        per: "VM",
-        doc: "RAM of the VM, MiB (memSize)",
-        command: "grep -i memsize NAME.vmx",
-    },
-    FactDef {
-        name: "vmx.hides_hypervisor",
-        kind: Kind::Bool,
-        per: "VM",
-        doc: "Whether the guest is not told that it runs on a hypervisor (hypervisor.cpuid.v0)",
-        command: "grep -i hypervisor.cpuid NAME.vmx",
-    },
-    FactDef {
-        name: "vmx.monitor",
-        kind: Kind::Words,
-        per: "VM",
-        doc: "Settings of VMware's monitor, e.g. monitor.virtual_mmu=hardware",
-        command: "grep -i ^monitor NAME.vmx",
-    },
-    FactDef {
-        name: "vmware.machines",
-        kind: Kind::Words,
-        per: "",
-        doc: "Names of the VMs that run on ESXi",
-        command: "esxcli vm process list",
-    },
-    FactDef {
-        name: "vmware.version",
-        kind: Kind::Version,
-        per: "",
-        doc: "Version of the VMware product",
-        command: "vmware -v",
-    },
-    FactDef {
-        name: "vmware.product",
-        kind: Kind::Text,
-        per: "",
-        doc: "VMware product: ESXi, Workstation, Player, Fusion",
-        command: "vmware -v",
-    },
-    FactDef {
-        name: "vmware.hv_support",
-        kind: Kind::Int,
-        per: "",
-        doc: "ESXi's verdict on the CPU: 0 no VT-x or AMD-V, 1 not usable, 2 off in the firmware, \
+        "grep -i vhv NAME.vmx",
+    ),
+    FactDef::per(
+        "vmx.hw_version",
+        Kind::Int,
+        "VM",
+        "Virtual hardware version (virtualHW.version)",
+        "grep -i virtualHW.version NAME.vmx",
+    ),
+    FactDef::per(
+        "vmx.pci_passthrough",
+        Kind::Bool,
+        "VM",
+        "Whether a PCI device of the host is given to the VM",
+        "grep -i pciPassthru NAME.vmx",
+    ),
+    FactDef::per(
+        "vmx.vcpus",
+        Kind::Int,
+        "VM",
+        "Virtual CPUs (numvcpus)",
+        "grep -i numvcpus NAME.vmx",
+    ),
+    FactDef::per(
+        "vmx.memory_mib",
+        Kind::Int,
+        "VM",
+        "RAM of the VM, MiB (memSize)",
+        "grep -i memsize NAME.vmx",
+    ),
+    FactDef::per(
+        "vmx.hides_hypervisor",
+        Kind::Bool,
+        "VM",
+        "Whether the guest is not told that it runs on a hypervisor (hypervisor.cpuid.v0)",
+        "grep -i hypervisor.cpuid NAME.vmx",
+    ),
+    FactDef::per(
+        "vmx.monitor",
+        Kind::Words,
+        "VM",
+        "Settings of VMware's monitor, e.g. monitor.virtual_mmu=hardware",
+        "grep -i ^monitor NAME.vmx",
+    ),
+    FactDef::new(
+        "vmware.machines",
+        Kind::Words,
+        "Names of the VMs that run on ESXi",
+        "esxcli vm process list",
+    ),
+    FactDef::new("vmware.version", Kind::Version, "Version of the VMware product", "vmware -v"),
+    FactDef::new(
+        "vmware.product",
+        Kind::Text,
+        "VMware product: ESXi, Workstation, Player, Fusion",
+        "vmware -v",
+    ),
+    FactDef::new(
+        "vmware.hv_support",
+        Kind::Int,
+        "ESXi's verdict on the CPU: 0 no VT-x or AMD-V, 1 not usable, 2 off in the firmware, \
               3 on",
-        command: "esxcli hardware cpu global get",
-    },
+        "esxcli hardware cpu global get",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

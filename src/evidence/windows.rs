@@ -85,35 +85,35 @@ const FACTS: &[FactDef] = &[
         "Hypervisors among the installed programs: docker, hyper-v, virtualbox, vmware",
         "Get-Package | Format-Table Name,Version",
     ),
-    FactDef {
-        name: "hyperv.expose_virt",
-        kind: Kind::Bool,
-        per: "VM",
-        doc: "Whether Hyper-V shows VT-x or AMD-V to the VM",
-        command: "Get-VMProcessor * | Format-List VMName,ExposeVirtualizationExtensions",
-    },
-    FactDef {
-        name: "hyperv.dynamic_memory",
-        kind: Kind::Bool,
-        per: "VM",
-        doc: "Whether Hyper-V changes the VM's memory while it runs, which a VM with nesting on \
+    FactDef::per(
+        "hyperv.expose_virt",
+        Kind::Bool,
+        "VM",
+        "Whether Hyper-V shows VT-x or AMD-V to the VM",
+        "Get-VMProcessor * | Format-List VMName,ExposeVirtualizationExtensions",
+    ),
+    FactDef::per(
+        "hyperv.dynamic_memory",
+        Kind::Bool,
+        "VM",
+        "Whether Hyper-V changes the VM's memory while it runs, which a VM with nesting on \
               does not take part in",
-        command: "Get-VMMemory * | Format-List VMName,DynamicMemoryEnabled",
-    },
-    FactDef {
-        name: "hyperv.vcpus",
-        kind: Kind::Int,
-        per: "VM",
-        doc: "Virtual processors of the VM",
-        command: "Get-VM | Format-Table Name,ProcessorCount",
-    },
-    FactDef {
-        name: "hyperv.vm_version",
-        kind: Kind::Version,
-        per: "VM",
-        doc: "Configuration version of the VM; nesting needs 8.0 on Intel, 9.3 on AMD",
-        command: "Get-VM | Format-Table Name,Version",
-    },
+        "Get-VMMemory * | Format-List VMName,DynamicMemoryEnabled",
+    ),
+    FactDef::per(
+        "hyperv.vcpus",
+        Kind::Int,
+        "VM",
+        "Virtual processors of the VM",
+        "Get-VM | Format-Table Name,ProcessorCount",
+    ),
+    FactDef::per(
+        "hyperv.vm_version",
+        Kind::Version,
+        "VM",
+        "Configuration version of the VM; nesting needs 8.0 on Intel, 9.3 on AMD",
+        "Get-VM | Format-Table Name,Version",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

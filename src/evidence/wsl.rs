@@ -20,34 +20,25 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "wsl.version",
-        kind: Kind::Version,
-        per: "",
-        doc: "Version of WSL itself",
-        command: "wsl.exe --version",
-    },
-    FactDef {
-        name: "wsl.windows_build",
-        kind: Kind::Int,
-        per: "",
-        doc: "Build of the Windows that WSL runs on; nesting needs 22000 (Windows 11)",
-        command: "wsl.exe --version",
-    },
-    FactDef {
-        name: "wsl.nested_setting",
-        kind: Kind::Bool,
-        per: "",
-        doc: "nestedVirtualization in section [wsl2] of the Windows user's .wslconfig",
-        command: "cat /mnt/c/Users/*/.wslconfig",
-    },
-    FactDef {
-        name: "wsl.systemd",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether the distribution starts systemd, from /etc/wsl.conf",
-        command: "cat /etc/wsl.conf",
-    },
+    FactDef::new("wsl.version", Kind::Version, "Version of WSL itself", "wsl.exe --version"),
+    FactDef::new(
+        "wsl.windows_build",
+        Kind::Int,
+        "Build of the Windows that WSL runs on; nesting needs 22000 (Windows 11)",
+        "wsl.exe --version",
+    ),
+    FactDef::new(
+        "wsl.nested_setting",
+        Kind::Bool,
+        "nestedVirtualization in section [wsl2] of the Windows user's .wslconfig",
+        "cat /mnt/c/Users/*/.wslconfig",
+    ),
+    FactDef::new(
+        "wsl.systemd",
+        Kind::Bool,
+        "Whether the distribution starts systemd, from /etc/wsl.conf",
+        "cat /etc/wsl.conf",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

@@ -55,7 +55,18 @@ impl FactDef {
         doc: &'static str,
         command: &'static str,
     ) -> Self {
-        Self { name, kind, per: "", doc, command }
+        Self::per(name, kind, "", doc, command)
+    }
+
+    /// A fact of which a host has one for each of several, e.g. `per` domain: values have instances.
+    pub const fn per(
+        name: &'static str,
+        kind: Kind,
+        per: &'static str,
+        doc: &'static str,
+        command: &'static str,
+    ) -> Self {
+        Self { name, kind, per, doc, command }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Shared pieces of text that several kinds of evidence are written in.
 //!
+//! * [`libvirt`]: domains in libvirt's XML
 //! * [`logline`]: the prefix of a log line, whatever printed it
 //! * [`tag`]: which writer a syslog tag stands for
 //! * [`pci`]: PCI addresses
@@ -12,6 +13,7 @@
 //! All of it is total: no input makes a function here panic, and none needs more than one pass.
 
 pub mod kv;
+pub mod libvirt;
 pub mod logline;
 pub mod pci;
 pub mod prompt;

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
+use crate::model::Origin;
+
 /// Most nodes of a document that are read: a domain has some hundreds.
 const MOST_NODES: u32 = 200_000;
 
@@ -93,6 +95,12 @@ impl<'a> Lines<'a> {
     /// The line where an element begins, and its text.
     pub fn of(&self, node: Node<'_, '_>) -> (u32, &'a str) {
         self.at(node.range().start)
+    }
+
+    /// The place of an element in the file at `path`.
+    pub fn origin(&self, path: &str, node: Node<'_, '_>) -> Origin {
+        let (line, text) = self.of(node);
+        Origin::new(path, Some(line), text)
     }
 }
 

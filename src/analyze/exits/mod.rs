@@ -25,7 +25,7 @@ use rates::{Basis, Rates};
 pub const ANALYZER: Analyzer = Analyzer { name: "exits", facts: FACTS, run: Run::Host(run) };
 
 const fn of(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "VM", doc, command: "kvm_stat --once" }
+    FactDef::per(name, kind, "VM", doc, "kvm_stat --once")
 }
 
 const FACTS: &[FactDef] = &[

@@ -20,18 +20,16 @@ pub const ANALYZER: Analyzer = Analyzer { name: "hosting", facts: FACTS, run: Ru
 
 const LIST: &str = "virsh list; ps -eo user:32,args | grep qemu";
 
-const fn words(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef::new(name, Kind::Words, doc, command)
-}
-
 const FACTS: &[FactDef] = &[
-    words(
+    FactDef::new(
         "hosting.guests",
+        Kind::Words,
         "guests that run on this machine, without those that are emulated by software alone",
         LIST,
     ),
-    words(
+    FactDef::new(
         "hosting.hypervisors",
+        Kind::Words,
         "running guests that are shown VMX or SVM, so that they may be hypervisors",
         "virsh dumpxml NAME | grep -A5 '<cpu'",
     ),
@@ -42,33 +40,39 @@ const FACTS: &[FactDef] = &[
          guests",
         LIST,
     ),
-    words(
+    FactDef::new(
         "hosting.ordinary_pages",
+        Kind::Words,
         "running guests whose RAM is known not to lie in huge pages",
         "virsh dumpxml NAME | grep -A3 memoryBacking",
     ),
-    words(
+    FactDef::new(
         "hosting.large_ordinary_pages",
+        Kind::Words,
         "those of them with 8 GiB and more",
         "virsh dumpxml NAME | grep -A3 memoryBacking",
     ),
-    words(
+    FactDef::new(
         "hosting.unpinned",
+        Kind::Words,
         "running guests with four vCPUs and more that may be hypervisors, none of whose vCPUs is pinned",
         "virsh vcpupin NAME",
     ),
-    words(
+    FactDef::new(
         "hosting.desktop_devices",
+        Kind::Words,
         "running guests with an emulated graphics card and a USB input device",
         "virsh dumpxml NAME | grep -E '<video|<input|<controller'",
     ),
-    words(
+    FactDef::new(
         "hosting.as_root",
+        Kind::Words,
         "running guests of libvirt whose QEMU runs as root",
         "ps -eo user:32,args | grep qemu",
     ),
-    words(
+    FactDef::new(
         "hosting.unfiltered",
+        Kind::Words,
         "running guests that may be hypervisors and share a bridge or network, none with a network filter or an isolated port",
         "virsh dumpxml NAME | grep -A8 '<interface'",
     ),

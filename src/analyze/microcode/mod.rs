@@ -27,71 +27,113 @@ pub const ANALYZER: Analyzer = Analyzer { name: "microcode", facts: FACTS, run: 
 const RUNNING: &str = "grep -m1 microcode /proc/cpuinfo";
 const CHECK: &str = "nestdoctor microcode";
 
-const fn text(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef::new(name, Kind::Text, doc, command)
-}
-
-const fn bool(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    FactDef::new(name, Kind::Bool, doc, command)
-}
-
 const FACTS: &[FactDef] = &[
-    text("microcode.signature", "processor signature, EAX of CPUID leaf 1, 8 hex digits", CHECK),
-    text(
+    FactDef::new(
+        "microcode.signature",
+        Kind::Text,
+        "processor signature, EAX of CPUID leaf 1, 8 hex digits",
+        CHECK,
+    ),
+    FactDef::new(
         "microcode.platforms",
+        Kind::Text,
         "Intel's platform of the processor as a mask, hexadecimal",
         "cat /sys/devices/system/cpu/cpu0/microcode/processor_flags",
     ),
-    text("microcode.running", "revision that runs, the lowest of all processors", RUNNING),
-    text(
+    FactDef::new(
+        "microcode.running",
+        Kind::Text,
+        "revision that runs, the lowest of all processors",
+        RUNNING,
+    ),
+    FactDef::new(
         "microcode.verdict",
+        Kind::Text,
         "below, current or above the baseline; or why there is no judgement: guest, platform-unknown, revision-unknown, synthetic, debug, unlisted, ambiguous",
         CHECK,
     ),
-    text("microcode.baseline_revision", "newest released revision that fits", CHECK),
-    text("microcode.baseline_date", "date of that revision", CHECK),
-    text("microcode.baseline_source", "release that the baseline was made from", CHECK),
-    bool("microcode.below_baseline", "the running revision is older than the baseline", CHECK),
-    bool(
+    FactDef::new(
+        "microcode.baseline_revision",
+        Kind::Text,
+        "newest released revision that fits",
+        CHECK,
+    ),
+    FactDef::new("microcode.baseline_date", Kind::Text, "date of that revision", CHECK),
+    FactDef::new(
+        "microcode.baseline_source",
+        Kind::Text,
+        "release that the baseline was made from",
+        CHECK,
+    ),
+    FactDef::new(
+        "microcode.below_baseline",
+        Kind::Bool,
+        "the running revision is older than the baseline",
+        CHECK,
+    ),
+    FactDef::new(
         "microcode.needs_firmware",
+        Kind::Bool,
         "the newer revision of AMD can only be loaded after a firmware update",
         CHECK,
     ),
-    text(
+    FactDef::new(
         "microcode.installed_revision",
+        Kind::Text,
         "newest revision in the installed files that fits and can be loaded",
         "iucode_tool -S -l /lib/firmware/intel-ucode",
     ),
-    text(
+    FactDef::new(
         "microcode.installed_date",
+        Kind::Text,
         "date of that revision",
         "iucode_tool -S -l /lib/firmware/intel-ucode",
     ),
-    bool("microcode.installed_newer", "the installed revision is newer than what runs", CHECK),
-    bool(
+    FactDef::new(
+        "microcode.installed_newer",
+        Kind::Bool,
+        "the installed revision is newer than what runs",
+        CHECK,
+    ),
+    FactDef::new(
         "microcode.differs_across_cores",
+        Kind::Bool,
         "not all processors run the same revision",
         "grep microcode /proc/cpuinfo | sort | uniq -c",
     ),
-    bool("microcode.loaded_early", "the kernel loaded an update at boot", "dmesg | grep microcode"),
-    text(
+    FactDef::new(
+        "microcode.loaded_early",
+        Kind::Bool,
+        "the kernel loaded an update at boot",
+        "dmesg | grep microcode",
+    ),
+    FactDef::new(
         "microcode.before_loading",
+        Kind::Text,
         "revision that the firmware had brought, before the kernel loaded its own",
         "dmesg | grep microcode",
     ),
-    bool("microcode.loader_disabled", "dis_ucode_ldr is on the command line", "cat /proc/cmdline"),
-    bool(
+    FactDef::new(
+        "microcode.loader_disabled",
+        Kind::Bool,
+        "dis_ucode_ldr is on the command line",
+        "cat /proc/cmdline",
+    ),
+    FactDef::new(
         "microcode.loader_absent",
+        Kind::Bool,
         "the running kernel is built without the loader for this vendor",
         "grep MICROCODE /boot/config-$(uname -r)",
     ),
-    bool(
+    FactDef::new(
         "microcode.package_installed",
+        Kind::Bool,
         "a package with microcode for this vendor is installed",
         "dpkg -l; rpm -qa; pacman -Q",
     ),
-    bool(
+    FactDef::new(
         "microcode.package_newer",
+        Kind::Bool,
         "the date in the version of the installed package is a year or more after that of the baseline, so the package has it, and what runs is older; no where nothing newer can be loaded",
         "dpkg -l; rpm -qa; pacman -Q",
     ),
@@ -101,39 +143,51 @@ const FACTS: &[FactDef] = &[
         "vulnerabilities for which the kernel misses microcode, on bare metal",
         "grep -ri 'no microcode' /sys/devices/system/cpu/vulnerabilities",
     ),
-    bool(
+    FactDef::new(
         "microcode.fix_released",
+        Kind::Bool,
         "the kernel misses microcode for a vulnerability, and a newer revision was released",
         CHECK,
     ),
-    bool(
+    FactDef::new(
         "microcode.kernel_says_old",
+        Kind::Bool,
         "the kernel (6.16 on) finds the revision older than its own list, which goes by family, model and stepping alone; absent where that does not suffice",
         "cat /sys/devices/system/cpu/vulnerabilities/old_microcode",
     ),
-    bool("microcode.is_regression", "the running revision is known to break something", CHECK),
-    text(
+    FactDef::new(
+        "microcode.is_regression",
+        Kind::Bool,
+        "the running revision is known to break something",
+        CHECK,
+    ),
+    FactDef::new(
         "microcode.known_regression",
+        Kind::Text,
         "what the running revision is known to break, with the reference",
         CHECK,
     ),
-    bool(
+    FactDef::new(
         "microcode.installed_is_regression",
+        Kind::Bool,
         "the installed revision is known to break something",
         CHECK,
     ),
-    text(
+    FactDef::new(
         "microcode.installed_regression",
+        Kind::Text,
         "what the installed revision is known to break, with the reference",
         CHECK,
     ),
-    bool(
+    FactDef::new(
         "microcode.crashes_began_with_change",
+        Kind::Bool,
         "runs of the machine end in crashes since a microcode package changed, and none did before",
         "last -x; zgrep -h microcode /var/log/dpkg.log*",
     ),
-    text(
+    FactDef::new(
         "microcode.suspect_change",
+        Kind::Text,
         "the change of a microcode package after which runs began to end in crashes",
         "last -x; zgrep -h microcode /var/log/dpkg.log*",
     ),

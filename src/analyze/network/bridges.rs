@@ -17,7 +17,7 @@ pub const ANALYZER: Analyzer =
     Analyzer { name: "network/bridges", facts: FACTS, run: Run::Host(run) };
 
 const fn bridge(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "bridge", doc, command: "ip -d link" }
+    FactDef::per(name, kind, "bridge", doc, "ip -d link")
 }
 
 const FACTS: &[FactDef] = &[
@@ -53,27 +53,25 @@ const FACTS: &[FactDef] = &[
         Kind::Text,
         "A port that is larger than the uplink of its bridge, in words",
     ),
-    FactDef {
-        name: "bridge.misfits",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether any bridge has a port that is larger than its uplink",
-        command: "ip -d link",
-    },
-    FactDef {
-        name: "ovs.small_port_mtu",
-        kind: Kind::Int,
-        per: "link",
-        doc: "MTU of a port for which Open vSwitch dropped packets as too big, bytes",
-        command: "ip link",
-    },
-    FactDef {
-        name: "ovs.mtu_differs",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether other ports of the switch, or the network, have a larger MTU than that port",
-        command: "ip link; ovs-vsctl list interface",
-    },
+    FactDef::new(
+        "bridge.misfits",
+        Kind::Bool,
+        "Whether any bridge has a port that is larger than its uplink",
+        "ip -d link",
+    ),
+    FactDef::per(
+        "ovs.small_port_mtu",
+        Kind::Int,
+        "link",
+        "MTU of a port for which Open vSwitch dropped packets as too big, bytes",
+        "ip link",
+    ),
+    FactDef::new(
+        "ovs.mtu_differs",
+        Kind::Bool,
+        "Whether other ports of the switch, or the network, have a larger MTU than that port",
+        "ip link; ovs-vsctl list interface",
+    ),
 ];
 
 fn run(host: &Host) -> Vec<Fact> {

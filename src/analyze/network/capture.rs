@@ -22,13 +22,13 @@ const FACTS: &[FactDef] = &[
         "whether pings or a capture show packets that are too large for their path",
         "ping -M do -s SIZE TARGET",
     ),
-    FactDef {
-        name: "ping.black_hole",
-        kind: Kind::Bool,
-        per: "target",
-        doc: "Whether larger packets to a target vanish without a word while smaller ones are answered",
-        command: "ping -M do -s SIZE TARGET",
-    },
+    FactDef::per(
+        "ping.black_hole",
+        Kind::Bool,
+        "target",
+        "Whether larger packets to a target vanish without a word while smaller ones are answered",
+        "ping -M do -s SIZE TARGET",
+    ),
 ];
 
 fn run(host: &Host) -> Vec<Fact> {

@@ -18,41 +18,37 @@ pub const ANALYZER: Analyzer =
     Analyzer { name: "network/filters", facts: FACTS, run: Run::Stack(run) };
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "filter.below",
-        kind: Kind::Text,
-        per: "link",
-        doc: "What drops frames with other MAC addresses on the layer below this uplink",
-        command: "virsh dumpxml NAME; ip link; Get-VMNetworkAdapter; openstack port show PORT",
-    },
-    FactDef {
-        name: "filter.drops",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether the layer below drops frames with other MAC addresses, where it was described",
-        command: "virsh dumpxml NAME; ip link; Get-VMNetworkAdapter; openstack port show PORT",
-    },
-    FactDef {
-        name: "filter.platform_default",
-        kind: Kind::Text,
-        per: "",
-        doc: "Platform whose ports filter MAC addresses unless told otherwise, where nobody described the port",
-        command: "systemd-detect-virt",
-    },
-    FactDef {
-        name: "filter.bridged_link",
-        kind: Kind::Text,
-        per: "",
-        doc: "Uplink that guests of this machine share by their own MAC addresses (bridge, macvlan)",
-        command: "ip -d link",
-    },
-    FactDef {
-        name: "secgroup.lacks",
-        kind: Kind::Words,
-        per: "",
-        doc: "Encapsulations that are in use, and that no security group lets in",
-        command: "openstack security group rule list GROUP",
-    },
+    FactDef::per(
+        "filter.below",
+        Kind::Text,
+        "link",
+        "What drops frames with other MAC addresses on the layer below this uplink",
+        "virsh dumpxml NAME; ip link; Get-VMNetworkAdapter; openstack port show PORT",
+    ),
+    FactDef::new(
+        "filter.drops",
+        Kind::Bool,
+        "Whether the layer below drops frames with other MAC addresses, where it was described",
+        "virsh dumpxml NAME; ip link; Get-VMNetworkAdapter; openstack port show PORT",
+    ),
+    FactDef::new(
+        "filter.platform_default",
+        Kind::Text,
+        "Platform whose ports filter MAC addresses unless told otherwise, where nobody described the port",
+        "systemd-detect-virt",
+    ),
+    FactDef::new(
+        "filter.bridged_link",
+        Kind::Text,
+        "Uplink that guests of this machine share by their own MAC addresses (bridge, macvlan)",
+        "ip -d link",
+    ),
+    FactDef::new(
+        "secgroup.lacks",
+        Kind::Words,
+        "Encapsulations that are in use, and that no security group lets in",
+        "openstack security group rule list GROUP",
+    ),
 ];
 
 /// Platforms whose virtual ports pass only the machine's own MAC address by default.

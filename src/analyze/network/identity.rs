@@ -12,41 +12,38 @@ pub const ANALYZER: Analyzer =
     Analyzer { name: "network/identity", facts: FACTS, run: Run::Stack(run) };
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "identity.same_machine_id",
-        kind: Kind::Text,
-        per: "",
-        doc: "Another collected machine with the same machine id",
-        command: "cat /etc/machine-id",
-    },
-    FactDef {
-        name: "identity.same_mac",
-        kind: Kind::Text,
-        per: "",
-        doc: "Another collected machine with an uplink of the same MAC address",
-        command: "ip link",
-    },
-    FactDef {
-        name: "identity.same_address",
-        kind: Kind::Text,
-        per: "",
-        doc: "Another collected machine of the same layer with the same IP address on an uplink",
-        command: "ip addr",
-    },
-    FactDef {
-        name: "identity.shared_client_id",
-        kind: Kind::Text,
-        per: "client identifier",
-        doc: "Two MAC addresses that ask a DHCP server under one client identifier",
-        command: "virsh net-dhcp-leases NETWORK",
-    },
-    FactDef {
-        name: "identity.shared_address",
-        kind: Kind::Text,
-        per: "IP address",
-        doc: "Two MAC addresses that a DHCP server gave one address within a minute or two",
-        command: "journalctl -u dhcpd -u dnsmasq",
-    },
+    FactDef::new(
+        "identity.same_machine_id",
+        Kind::Text,
+        "Another collected machine with the same machine id",
+        "cat /etc/machine-id",
+    ),
+    FactDef::new(
+        "identity.same_mac",
+        Kind::Text,
+        "Another collected machine with an uplink of the same MAC address",
+        "ip link",
+    ),
+    FactDef::new(
+        "identity.same_address",
+        Kind::Text,
+        "Another collected machine of the same layer with the same IP address on an uplink",
+        "ip addr",
+    ),
+    FactDef::per(
+        "identity.shared_client_id",
+        Kind::Text,
+        "client identifier",
+        "Two MAC addresses that ask a DHCP server under one client identifier",
+        "virsh net-dhcp-leases NETWORK",
+    ),
+    FactDef::per(
+        "identity.shared_address",
+        Kind::Text,
+        "IP address",
+        "Two MAC addresses that a DHCP server gave one address within a minute or two",
+        "journalctl -u dhcpd -u dnsmasq",
+    ),
 ];
 
 /// Two machines do not swap an address within this time, microseconds.

@@ -30,27 +30,27 @@ const FACTS: &[FactDef] = &[
         "largest IP packet of L2 that the known part of the path carries, bytes",
         "ip -d link (on every layer)",
     ),
-    FactDef {
-        name: "path.port",
-        kind: Kind::Text,
-        per: "link",
-        doc: "Port of the layer below that this link of a guest ends in",
-        command: "virsh domiflist NAME",
-    },
-    FactDef {
-        name: "path.larger_than_below",
-        kind: Kind::Bool,
-        per: "link",
-        doc: "Whether the guest's link has a larger MTU than its port or bridge on the layer below",
-        command: "ip link (on both layers)",
-    },
-    FactDef {
-        name: "path.mtu_below",
-        kind: Kind::Int,
-        per: "link",
-        doc: "MTU of the port and bridge of the layer below that a guest's link ends in, bytes",
-        command: "ip link (on the layer below)",
-    },
+    FactDef::per(
+        "path.port",
+        Kind::Text,
+        "link",
+        "Port of the layer below that this link of a guest ends in",
+        "virsh domiflist NAME",
+    ),
+    FactDef::per(
+        "path.larger_than_below",
+        Kind::Bool,
+        "link",
+        "Whether the guest's link has a larger MTU than its port or bridge on the layer below",
+        "ip link (on both layers)",
+    ),
+    FactDef::per(
+        "path.mtu_below",
+        Kind::Int,
+        "link",
+        "MTU of the port and bridge of the layer below that a guest's link ends in, bytes",
+        "ip link (on the layer below)",
+    ),
 ];
 
 fn run(stack: &Stack) -> Vec<(usize, Fact)> {

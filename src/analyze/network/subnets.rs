@@ -16,34 +16,33 @@ pub const ANALYZER: Analyzer =
     Analyzer { name: "network/subnets", facts: FACTS, run: Run::Host(run) };
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "subnet.overlap",
-        kind: Kind::Text,
-        per: "bridge",
-        doc: "Another link that holds addresses of the virtual network on this bridge",
-        command: "ip addr",
-    },
-    FactDef {
-        name: "subnet.overlaps",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether any virtual network runs over addresses of another link",
-        command: "ip addr",
-    },
-    FactDef {
-        name: "subnet.defined_overlap",
-        kind: Kind::Text,
-        per: "virtual network",
-        doc: "Link that holds addresses of a virtual network which is defined and does not run",
-        command: "virsh net-dumpxml NAME; ip addr",
-    },
-    FactDef {
-        name: "subnet.wide",
-        kind: Kind::Text,
-        per: "link",
-        doc: "Private network of /16 or wider on a link: it covers what tools choose from by default",
-        command: "ip addr",
-    },
+    FactDef::per(
+        "subnet.overlap",
+        Kind::Text,
+        "bridge",
+        "Another link that holds addresses of the virtual network on this bridge",
+        "ip addr",
+    ),
+    FactDef::new(
+        "subnet.overlaps",
+        Kind::Bool,
+        "Whether any virtual network runs over addresses of another link",
+        "ip addr",
+    ),
+    FactDef::per(
+        "subnet.defined_overlap",
+        Kind::Text,
+        "virtual network",
+        "Link that holds addresses of a virtual network which is defined and does not run",
+        "virsh net-dumpxml NAME; ip addr",
+    ),
+    FactDef::per(
+        "subnet.wide",
+        Kind::Text,
+        "link",
+        "Private network of /16 or wider on a link: it covers what tools choose from by default",
+        "ip addr",
+    ),
 ];
 
 fn run(host: &Host) -> Vec<Fact> {

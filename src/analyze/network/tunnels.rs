@@ -25,7 +25,7 @@ pub const ANALYZER: Analyzer =
     Analyzer { name: "network/tunnels", facts: FACTS, run: Run::Host(run) };
 
 const fn tunnel(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "link", doc, command: "ip -d link; ip route get REMOTE" }
+    FactDef::per(name, kind, "link", doc, "ip -d link; ip route get REMOTE")
 }
 
 const FACTS: &[FactDef] = &[
@@ -61,27 +61,24 @@ const FACTS: &[FactDef] = &[
         Kind::Int,
         "Largest MTU of a port whose frames fit into the Open vSwitch tunnel, bytes",
     ),
-    FactDef {
-        name: "ovs.no_room",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether no guest's port of the Open vSwitch host fits into its tunnels",
-        command: "ovs-vsctl show; ip link",
-    },
-    FactDef {
-        name: "overlay.no_room",
-        kind: Kind::Bool,
-        per: "",
-        doc: "Whether any tunnel's MTU leaves no room for its own encapsulation",
-        command: "ip -d link",
-    },
-    FactDef {
-        name: "overlay.kinds",
-        kind: Kind::Words,
-        per: "",
-        doc: "Encapsulations that this machine sends",
-        command: "ip -d link; ovs-vsctl show",
-    },
+    FactDef::new(
+        "ovs.no_room",
+        Kind::Bool,
+        "Whether no guest's port of the Open vSwitch host fits into its tunnels",
+        "ovs-vsctl show; ip link",
+    ),
+    FactDef::new(
+        "overlay.no_room",
+        Kind::Bool,
+        "Whether any tunnel's MTU leaves no room for its own encapsulation",
+        "ip -d link",
+    ),
+    FactDef::new(
+        "overlay.kinds",
+        Kind::Words,
+        "Encapsulations that this machine sends",
+        "ip -d link; ovs-vsctl show",
+    ),
 ];
 
 /// Bytes of an encapsulation.

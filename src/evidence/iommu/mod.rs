@@ -43,20 +43,20 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "iommu.group_type",
-        kind: Kind::Text,
-        per: "IOMMU group",
-        doc: "Default domain of a group: DMA, DMA-FQ, identity (iommu=pt), blocked, unmanaged",
-        command: "grep . /sys/kernel/iommu_groups/*/type",
-    },
-    FactDef {
-        name: "iommu.unit",
-        kind: Kind::Text,
-        per: "IOMMU",
-        doc: "A unit that the kernel uses: intel (dmar0), amd (ivhd0), arm (smmu), virtio, other",
-        command: "ls /sys/class/iommu",
-    },
+    FactDef::per(
+        "iommu.group_type",
+        Kind::Text,
+        "IOMMU group",
+        "Default domain of a group: DMA, DMA-FQ, identity (iommu=pt), blocked, unmanaged",
+        "grep . /sys/kernel/iommu_groups/*/type",
+    ),
+    FactDef::per(
+        "iommu.unit",
+        Kind::Text,
+        "IOMMU",
+        "A unit that the kernel uses: intel (dmar0), amd (ivhd0), arm (smmu), virtio, other",
+        "ls /sys/class/iommu",
+    ),
     FactDef::new(
         "vfio.unsafe_interrupts",
         Kind::Bool,
@@ -81,20 +81,20 @@ const FACTS: &[FactDef] = &[
         "Vendor:device pairs that vfio-pci is told to take (parameter ids, modprobe.d)",
         "cat /sys/module/vfio_pci/parameters/ids; grep -r vfio /etc/modprobe.d",
     ),
-    FactDef {
-        name: "memlock.limit_kib",
-        kind: Kind::Int,
-        per: "process",
-        doc: "RLIMIT_MEMLOCK, soft, KiB; no fact where it is unlimited",
-        command: "grep 'Max locked memory' /proc/PID/limits",
-    },
-    FactDef {
-        name: "memlock.unlimited",
-        kind: Kind::Bool,
-        per: "process",
-        doc: "Whether RLIMIT_MEMLOCK is unlimited",
-        command: "grep 'Max locked memory' /proc/PID/limits",
-    },
+    FactDef::per(
+        "memlock.limit_kib",
+        Kind::Int,
+        "process",
+        "RLIMIT_MEMLOCK, soft, KiB; no fact where it is unlimited",
+        "grep 'Max locked memory' /proc/PID/limits",
+    ),
+    FactDef::per(
+        "memlock.unlimited",
+        Kind::Bool,
+        "process",
+        "Whether RLIMIT_MEMLOCK is unlimited",
+        "grep 'Max locked memory' /proc/PID/limits",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

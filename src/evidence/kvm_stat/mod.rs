@@ -74,62 +74,62 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "kvmcount.total",
-        kind: Kind::Int,
-        per: "counter",
-        doc: "A counter of KVM since its VMs started (sums are over living VMs)",
-        command: "kvm_stat --once",
-    },
-    FactDef {
-        name: "kvmcount.rate",
-        kind: Kind::Int,
-        per: "counter",
-        doc: "Events per second, as kvm_stat or perf measured them",
-        command: "kvm_stat --once",
-    },
-    FactDef {
-        name: "kvmcount.uptime_ms",
-        kind: Kind::Int,
-        per: "sample",
-        doc: "Uptime of the host when counters were read, milliseconds",
-        command: "cat /proc/uptime",
-    },
-    FactDef {
-        name: "kvmcount.vcpus",
-        kind: Kind::Int,
-        per: "VM",
-        doc: "vCPUs of a VM, from its folders in debugfs",
-        command: "ls /sys/kernel/debug/kvm/*/",
-    },
-    FactDef {
-        name: "domstats.state",
-        kind: Kind::Text,
-        per: "domain",
-        doc: "State of a domain: running, paused, shutoff, ...",
-        command: "virsh domstats --state",
-    },
-    FactDef {
-        name: "domstats.vcpus",
-        kind: Kind::Int,
-        per: "domain",
-        doc: "vCPUs that a domain has now",
-        command: "virsh domstats --vcpu",
-    },
-    FactDef {
-        name: "domstats.time_ms",
-        kind: Kind::Int,
-        per: "domain",
-        doc: "CPU time of all vCPUs of a domain, milliseconds",
-        command: "virsh domstats --vcpu",
-    },
-    FactDef {
-        name: "domstats.delay_ms",
-        kind: Kind::Int,
-        per: "domain",
-        doc: "Time in which vCPUs of a domain wanted to run and waited for a CPU, milliseconds",
-        command: "virsh domstats --vcpu",
-    },
+    FactDef::per(
+        "kvmcount.total",
+        Kind::Int,
+        "counter",
+        "A counter of KVM since its VMs started (sums are over living VMs)",
+        "kvm_stat --once",
+    ),
+    FactDef::per(
+        "kvmcount.rate",
+        Kind::Int,
+        "counter",
+        "Events per second, as kvm_stat or perf measured them",
+        "kvm_stat --once",
+    ),
+    FactDef::per(
+        "kvmcount.uptime_ms",
+        Kind::Int,
+        "sample",
+        "Uptime of the host when counters were read, milliseconds",
+        "cat /proc/uptime",
+    ),
+    FactDef::per(
+        "kvmcount.vcpus",
+        Kind::Int,
+        "VM",
+        "vCPUs of a VM, from its folders in debugfs",
+        "ls /sys/kernel/debug/kvm/*/",
+    ),
+    FactDef::per(
+        "domstats.state",
+        Kind::Text,
+        "domain",
+        "State of a domain: running, paused, shutoff, ...",
+        "virsh domstats --state",
+    ),
+    FactDef::per(
+        "domstats.vcpus",
+        Kind::Int,
+        "domain",
+        "vCPUs that a domain has now",
+        "virsh domstats --vcpu",
+    ),
+    FactDef::per(
+        "domstats.time_ms",
+        Kind::Int,
+        "domain",
+        "CPU time of all vCPUs of a domain, milliseconds",
+        "virsh domstats --vcpu",
+    ),
+    FactDef::per(
+        "domstats.delay_ms",
+        Kind::Int,
+        "domain",
+        "Time in which vCPUs of a domain wanted to run and waited for a CPU, milliseconds",
+        "virsh domstats --vcpu",
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
@@ -222,12 +222,7 @@ mod tests {
     use crate::evidence::testing;
 
     fn facts(path: &str, text: &str) -> Vec<String> {
-        let out = testing::read(parse, path, text);
-        let show = |f: &crate::model::Fact| {
-            format!("{}[{}]={}", f.name, f.instance.as_deref().unwrap_or(""), f.value)
-        };
-        let problems = out.problems.iter().map(|p| p.what.clone());
-        out.facts.iter().map(show).chain(problems).collect()
+        testing::shown(parse, path, text)
     }
 
     #[test]

@@ -6,13 +6,13 @@ use super::Reader;
 use crate::model::{FactDef, Kind, Value};
 use crate::parse::xml::{self, child, descend};
 
-pub(super) const FACTS: &[FactDef] = &[FactDef {
-    name: "libvirt.domain_types",
-    kind: Kind::Words,
-    per: "architecture",
-    doc: "Domain types that libvirt offers for guests of an architecture, e.g. kvm qemu",
-    command: "virsh capabilities",
-}];
+pub(super) const FACTS: &[FactDef] = &[FactDef::per(
+    "libvirt.domain_types",
+    Kind::Words,
+    "architecture",
+    "Domain types that libvirt offers for guests of an architecture, e.g. kvm qemu",
+    "virsh capabilities",
+)];
 
 impl Reader<'_, '_> {
     pub(super) fn capabilities(&mut self, root: Node<'_, '_>) {

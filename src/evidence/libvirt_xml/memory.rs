@@ -27,13 +27,13 @@ pub(super) const FACTS: &[FactDef] = &[
         "Size of these huge pages, KiB; none where libvirt takes the host's default",
     ),
     domain("domain.memory_source", Kind::Text, "What backs guest RAM: anonymous, file or memfd"),
-    FactDef {
-        name: "domain.node_ram_kib",
-        kind: Kind::Int,
-        per: "domain/NUMA nodes",
-        doc: "Guest RAM that is bound to these NUMA nodes of the host, KiB",
-        command: "virsh numatune NAME",
-    },
+    FactDef::per(
+        "domain.node_ram_kib",
+        Kind::Int,
+        "domain/NUMA nodes",
+        "Guest RAM that is bound to these NUMA nodes of the host, KiB",
+        "virsh numatune NAME",
+    ),
 ];
 
 impl Reader<'_, '_> {

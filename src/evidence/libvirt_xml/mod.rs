@@ -26,6 +26,7 @@ use roxmltree::Node;
 
 use super::{Slice, count, joined};
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
+use crate::parse::libvirt;
 use crate::parse::xml::{self, Lines, child, descend};
 
 /// libvirt's XML.
@@ -46,7 +47,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn domain(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    FactDef { name, kind, per: "domain", doc, command: "virsh dumpxml NAME" }
+    FactDef::per(name, kind, "domain", doc, "virsh dumpxml NAME")
 }
 
 const DEFINITION: &[FactDef] = &[
@@ -78,15 +79,10 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
     };
     let mut reader = Reader { piece, lines: Lines::new(&fixed), name: String::new(), out };
     let root = document.root_element();
-    match root.tag_name().name() {
-        "domain" => reader.domain(root),
-        "domstatus" => {
-            if let Some(domain) = child(root, "domain") {
-                reader.domain(domain);
-            }
-        }
-        "capabilities" => reader.capabilities(root),
-        _ => {}
+    if let Some(domain) = libvirt::domain(root) {
+        reader.domain(domain);
+    } else if root.has_tag_name("capabilities") {
+        reader.capabilities(root);
     }
 }
 
@@ -101,8 +97,7 @@ struct Reader<'a, 'o> {
 
 impl Reader<'_, '_> {
     fn origin(&self, node: Node<'_, '_>) -> Origin {
-        let (line, text) = self.lines.of(node);
-        Origin::new(self.piece.path, Some(line), text)
+        self.lines.origin(self.piece.path, node)
     }
 
     fn fact(&mut self, name: &'static str, value: Value, node: Node<'_, '_>) {
@@ -117,8 +112,7 @@ impl Reader<'_, '_> {
     }
 
     fn domain(&mut self, domain: Node<'_, '_>) {
-        let stem = self.piece.file_name().trim_end_matches(".xml").trim_end_matches(".txt");
-        self.name = child(domain, "name").and_then(xml::text).unwrap_or(stem).to_owned();
+        libvirt::name(domain, self.piece.file_name()).clone_into(&mut self.name);
         let kind = domain.attribute("type");
         self.text("domain.type", kind, domain);
         if let Some(kind) = kind {

@@ -64,20 +64,20 @@ const HISTORY: &str = "grep -hE 'microcode|ucode' /var/log/dpkg.log* /var/log/pa
                        /var/log/zypp/history /var/log/dnf.rpm.log* /var/log/yum.log";
 
 const FACTS: &[FactDef] = &[
-    FactDef {
-        name: "microcode.installed",
-        kind: Kind::Text,
-        per: "update",
-        doc: "Date of an update in an installed file or a listing; the update is SIGNATURE/PLATFORMS/REVISION, hexadecimal",
-        command: LIST,
-    },
-    FactDef {
-        name: "microcode.installed_minimum",
-        kind: Kind::Int,
-        per: "update",
-        doc: "Lowest revision on which a processor of AMD accepts that update",
-        command: "less /usr/lib/firmware/amd-ucode/README",
-    },
+    FactDef::per(
+        "microcode.installed",
+        Kind::Text,
+        "update",
+        "Date of an update in an installed file or a listing; the update is SIGNATURE/PLATFORMS/REVISION, hexadecimal",
+        LIST,
+    ),
+    FactDef::per(
+        "microcode.installed_minimum",
+        Kind::Int,
+        "update",
+        "Lowest revision on which a processor of AMD accepts that update",
+        "less /usr/lib/firmware/amd-ucode/README",
+    ),
     FactDef::new(
         "microcode.sysfs_revision",
         Kind::Int,
@@ -90,20 +90,20 @@ const FACTS: &[FactDef] = &[
         "Intel's platform of the processor, as a mask with one bit set",
         "cat /sys/devices/system/cpu/cpu0/microcode/processor_flags",
     ),
-    FactDef {
-        name: "cpu.vulnerability",
-        kind: Kind::Text,
-        per: "vulnerability",
-        doc: "What the kernel says about a vulnerability of the processor, under its name in sysfs",
-        command: "grep . /sys/devices/system/cpu/vulnerabilities/*",
-    },
-    FactDef {
-        name: "microcode.package_change",
-        kind: Kind::Text,
-        per: "time",
-        doc: "Package that brought other microcode at that local time, with its new version",
-        command: HISTORY,
-    },
+    FactDef::per(
+        "cpu.vulnerability",
+        Kind::Text,
+        "vulnerability",
+        "What the kernel says about a vulnerability of the processor, under its name in sysfs",
+        "grep . /sys/devices/system/cpu/vulnerabilities/*",
+    ),
+    FactDef::per(
+        "microcode.package_change",
+        Kind::Text,
+        "time",
+        "Package that brought other microcode at that local time, with its new version",
+        HISTORY,
+    ),
 ];
 
 fn parse(piece: Piece<'_>, out: &mut Out) {

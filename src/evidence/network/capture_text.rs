@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Line, believed, def};
+use super::{Line, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 
@@ -17,7 +17,7 @@ pub const SLICE: Slice = Slice { name: "network/capture_text", wants: WANTS, fac
 const WANTS: &[Want] = &[Want::output("tcpdump*")];
 
 const fn capture(name: &'static str, per: &'static str, doc: &'static str) -> FactDef {
-    def(name, Kind::Int, per, doc, "tcpdump -vvneni LINK")
+    FactDef::per(name, Kind::Int, per, doc, "tcpdump -vvneni LINK")
 }
 
 const FACTS: &[FactDef] = &[

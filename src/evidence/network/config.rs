@@ -4,7 +4,7 @@
 //! A setting is kept under the file's name and what it is for, so that a report shows where to
 //! change it. What is not set makes no fact.
 
-use super::{Line, believed, def};
+use super::{Line, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -27,24 +27,23 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "config.mtu",
         Kind::Int,
         "file and name",
         "MTU that a configuration sets, bytes",
         "grep -ri mtu /etc/netplan /etc/docker /etc/cni/net.d",
     ),
-    def(
+    FactDef::per(
         "overlay.encapsulation",
         Kind::Text,
         "pool",
         "Encapsulation that a pod network is configured for: ipip, vxlan",
         "calicoctl get ippool -o wide",
     ),
-    def(
+    FactDef::new(
         "docker.mtu",
         Kind::Int,
-        "",
         "MTU that Docker gives its default bridge, bytes",
         "cat /etc/docker/daemon.json",
     ),

@@ -5,7 +5,7 @@
 //! kernel spells them (net/ipv4/proc.c, net/ipv6/proc.c). All count since boot: only a reader who
 //! knows two values of one counter knows a rate.
 
-use super::{Line, believed, def};
+use super::{Line, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -22,7 +22,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn counter(name: &'static str, doc: &'static str) -> FactDef {
-    def(name, Kind::Int, "", doc, "nstat -az")
+    FactDef::new(name, Kind::Int, doc, "nstat -az")
 }
 
 const FACTS: &[FactDef] = &[

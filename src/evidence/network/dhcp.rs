@@ -6,7 +6,7 @@
 //! NAME CLIENT-ID`), libvirt's BRIDGE.status (JSON), `virsh net-dhcp-leases`, ISC dhcpd.leases, and
 //! the clients' settings in netplan and networkd.
 
-use super::{Line, believed, def, mac};
+use super::{Line, believed, mac};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -30,21 +30,21 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "dhcp.client_id",
         Kind::Text,
         "MAC address",
         "Client identifier or DUID by which a DHCP server knows a client",
         "virsh net-dhcp-leases NETWORK",
     ),
-    def(
+    FactDef::per(
         "dhcp.lease",
         Kind::Text,
         "MAC address",
         "IP address that was leased",
         "virsh net-dhcp-leases NETWORK",
     ),
-    def(
+    FactDef::per(
         "dhcp.identifier",
         Kind::Text,
         "file",

@@ -4,7 +4,7 @@
 //! namespace: what a collection keeps of other namespaces (sosreport's `namespaces/`) is not read,
 //! because two namespaces may use one name for two links.
 
-use crate::model::{FactDef, Kind, Origin, Out, Piece, Value};
+use crate::model::{Origin, Out, Piece, Value};
 
 pub mod capture_text;
 pub mod config;
@@ -22,17 +22,6 @@ pub mod routes;
 pub mod sysctl;
 mod tunnel;
 pub mod virtnet;
-
-/// The declaration of a fact of which there are several.
-const fn def(
-    name: &'static str,
-    kind: Kind,
-    per: &'static str,
-    doc: &'static str,
-    command: &'static str,
-) -> FactDef {
-    FactDef { name, kind, per, doc, command }
-}
 
 /// The line that is read, and where facts go.
 struct Line<'p, 't, 'o> {

@@ -3,7 +3,7 @@
 //!
 //! Not parsed: states, and entries that have not been resolved.
 
-use super::{Line, after, believed, def, mac};
+use super::{Line, after, believed, mac};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -17,8 +17,14 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def("neighbour.mac", Kind::Text, "IP address", "Link-layer address of a neighbour", "ip neigh"),
-    def(
+    FactDef::per(
+        "neighbour.mac",
+        Kind::Text,
+        "IP address",
+        "Link-layer address of a neighbour",
+        "ip neigh",
+    ),
+    FactDef::per(
         "neighbour.failed",
         Kind::Words,
         "link",

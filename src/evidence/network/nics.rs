@@ -6,11 +6,11 @@
 
 use roxmltree::Node;
 
-use super::{def, mac};
+use super::mac;
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
-use crate::parse::lines;
 use crate::parse::xml::{self, Lines, child, descend};
+use crate::parse::{libvirt, lines};
 
 /// Guests' network interfaces.
 pub const SLICE: Slice = Slice { name: "network/nics", wants: WANTS, facts: FACTS, parse };
@@ -31,7 +31,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn nic(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    def(name, kind, "MAC address", doc, "virsh dumpxml NAME")
+    FactDef::per(name, kind, "MAC address", doc, "virsh dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[
@@ -82,9 +82,7 @@ fn definition(piece: Piece<'_>, text: &str, out: &mut Out) {
     // A broken document is the domain slice's to report.
     let Ok(document) = xml::parse(&fixed) else { return };
     let lines = Lines::new(&fixed);
-    let root = document.root_element();
-    let domain = if root.has_tag_name("domain") { Some(root) } else { child(root, "domain") };
-    let Some(domain) = domain else { return };
+    let Some(domain) = libvirt::domain(document.root_element()) else { return };
     let name = child(domain, "name").and_then(xml::text).unwrap_or_default();
     let devices = child(domain, "devices").into_iter().flat_map(|d| d.children());
     for node in devices.filter(|c| c.has_tag_name("interface")) {
@@ -97,8 +95,7 @@ fn interface(piece: Piece<'_>, lines: &Lines<'_>, domain: &str, node: Node<'_, '
     let Some(address) = address else { return };
     let mut add = |name, value: Option<Value>, at: Node<'_, '_>| {
         if let Some(value) = value {
-            let (line, text) = lines.of(at);
-            out.fact_of(name, &address, value, Origin::new(piece.path, Some(line), text));
+            out.fact_of(name, &address, value, lines.origin(piece.path, at));
         }
     };
     let text = |node: Node<'_, '_>, key: &str| node.attribute(key).map(Value::text);

@@ -5,7 +5,7 @@
 //! `ethtool -i` and `-S` do not, so the link is taken from the file's name
 //! (`ethtool-i-eth0.txt`, sosreport's `ethtool_-i_eth0`), and without it nothing is believed.
 
-use super::{Line, believed, def};
+use super::{Line, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -20,22 +20,22 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "offload.tx_checksum",
         Kind::Bool,
         "link",
         "Whether checksums of sent packets are left to the device",
         "ethtool -k LINK",
     ),
-    def(
+    FactDef::per(
         "offload.tx_tunnel",
         Kind::Bool,
         "link",
         "Whether segmentation of UDP tunnels is left to the device (tx-udp_tnl-segmentation)",
         "ethtool -k LINK",
     ),
-    def("link.driver", Kind::Text, "link", "Driver of the device", "ethtool -i LINK"),
-    def(
+    FactDef::per("link.driver", Kind::Text, "link", "Driver of the device", "ethtool -i LINK"),
+    FactDef::per(
         "link.drops",
         Kind::Int,
         "counter",

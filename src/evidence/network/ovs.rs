@@ -4,7 +4,7 @@
 //! sizes, and what matters is the MTU of the ports that send into it. Keys and columns are those of
 //! ovs-vswitchd.conf.db(5).
 
-use super::{Line, believed, def, tunnel};
+use super::{Line, believed, tunnel};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -30,38 +30,56 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "ovs.bridge",
         Kind::Text,
         "interface",
         "Bridge that an interface is a port of",
         "ovs-vsctl show",
     ),
-    def(
+    FactDef::per(
         "ovs.datapath",
         Kind::Text,
         "bridge",
         "Datapath: netdev is the one in user space",
         "ovs-vsctl show",
     ),
-    def("ovs.tunnel", Kind::Text, "interface", "Encapsulation of a tunnel port", "ovs-vsctl show"),
-    def("ovs.remote", Kind::Text, "interface", "Other end of a tunnel port", "ovs-vsctl show"),
-    def("ovs.local", Kind::Text, "interface", "Own address of a tunnel port", "ovs-vsctl show"),
-    def(
+    FactDef::per(
+        "ovs.tunnel",
+        Kind::Text,
+        "interface",
+        "Encapsulation of a tunnel port",
+        "ovs-vsctl show",
+    ),
+    FactDef::per(
+        "ovs.remote",
+        Kind::Text,
+        "interface",
+        "Other end of a tunnel port",
+        "ovs-vsctl show",
+    ),
+    FactDef::per(
+        "ovs.local",
+        Kind::Text,
+        "interface",
+        "Own address of a tunnel port",
+        "ovs-vsctl show",
+    ),
+    FactDef::per(
         "ovs.csum",
         Kind::Bool,
         "interface",
         "Whether outer UDP checksums are made",
         "ovs-vsctl show",
     ),
-    def(
+    FactDef::per(
         "ovs.mtu",
         Kind::Int,
         "interface",
         "MTU of an interface, bytes",
         "ovs-vsctl list interface",
     ),
-    def(
+    FactDef::per(
         "ovs.mtu_request",
         Kind::Int,
         "interface",

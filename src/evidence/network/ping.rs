@@ -4,7 +4,7 @@
 //! sends 1422 bytes of data, 1450 of packet. Read is iputils' ping; busybox prints the data only.
 //! Whether DF was set is told by the command line, where a person kept it, or by the answers.
 
-use super::{Line, believed, def};
+use super::{Line, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -19,28 +19,28 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "ping.passed",
         Kind::Int,
         "target",
         "Largest IP packet that was answered, bytes",
         "ping -M do -s SIZE TARGET",
     ),
-    def(
+    FactDef::per(
         "ping.lost",
         Kind::Int,
         "target",
         "Smallest IP packet that nobody answered or complained about, bytes",
         "ping -M do -s SIZE TARGET",
     ),
-    def(
+    FactDef::per(
         "ping.reported_mtu",
         Kind::Int,
         "target",
         "MTU that a router or the own kernel named, bytes",
         "ping -M do -s SIZE TARGET",
     ),
-    def(
+    FactDef::per(
         "tracepath.pmtu",
         Kind::Int,
         "target",

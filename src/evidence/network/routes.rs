@@ -4,7 +4,7 @@
 //! `... cache expires 580sec mtu 1400` (iproute2's ip/iproute.c); an `mtu` without `expires` is one
 //! that somebody configured. The table `local` is left out: it repeats the addresses.
 
-use super::{Line, after, believed, def};
+use super::{Line, after, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -37,7 +37,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn route(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    def(name, kind, "destination", doc, "ip route show table all")
+    FactDef::per(name, kind, "destination", doc, "ip route show table all")
 }
 
 const FACTS: &[FactDef] = &[
@@ -45,7 +45,7 @@ const FACTS: &[FactDef] = &[
     route("route.gateway", Kind::Text, "Next hop"),
     route("route.mtu", Kind::Int, "MTU that somebody set for a destination, bytes"),
     route("route.advmss", Kind::Int, "Segment size that is announced to a destination, bytes"),
-    def(
+    FactDef::per(
         "route.learned_pmtu",
         Kind::Int,
         "destination",

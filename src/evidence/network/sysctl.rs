@@ -4,7 +4,7 @@
 //! `sysctl -a`. Settings per interface are left out but for `rp_filter`, which filters where it is
 //! on for `all`.
 
-use super::{Line, believed, def};
+use super::{Line, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -22,34 +22,40 @@ const WANTS: &[Want] = &[
     Want::output("sysctl*"),
 ];
 
-const fn setting(name: &'static str, doc: &'static str, command: &'static str) -> FactDef {
-    def(name, Kind::Int, "", doc, command)
-}
-
 const FACTS: &[FactDef] = &[
-    setting(
+    FactDef::new(
         "net.no_pmtu_disc",
+        Kind::Int,
         "1, 2: large packets are sent without DF; 3: unverified frag-needed is ignored",
         "sysctl net.ipv4.ip_no_pmtu_disc",
     ),
-    setting(
+    FactDef::new(
         "net.tcp_mtu_probing",
+        Kind::Int,
         "1: TCP finds a black hole by itself after timeouts; 2: TCP always probes",
         "sysctl net.ipv4.tcp_mtu_probing",
     ),
-    setting("net.ip_forward", "Whether IPv4 packets are forwarded", "sysctl net.ipv4.ip_forward"),
-    setting(
+    FactDef::new(
+        "net.ip_forward",
+        Kind::Int,
+        "Whether IPv4 packets are forwarded",
+        "sysctl net.ipv4.ip_forward",
+    ),
+    FactDef::new(
         "net.ip6_forward",
+        Kind::Int,
         "Whether IPv6 packets are forwarded",
         "sysctl net.ipv6.conf.all.forwarding",
     ),
-    setting(
+    FactDef::new(
         "net.rp_filter",
+        Kind::Int,
         "Reverse path filter of all links: 0 off, 1 strict, 2 loose",
         "sysctl net.ipv4.conf.all.rp_filter",
     ),
-    setting(
+    FactDef::new(
         "net.bridge_nf_call_iptables",
+        Kind::Int,
         "Whether bridged packets go through iptables",
         "sysctl net.bridge.bridge-nf-call-iptables",
     ),

@@ -6,9 +6,9 @@
 
 use roxmltree::Node;
 
-use super::{Line, believed, def, is_output};
+use super::{Line, believed, is_output};
 use crate::evidence::Slice;
-use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
+use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 use crate::parse::xml::{self, Lines, child, descend};
 
 /// Virtual networks.
@@ -28,7 +28,7 @@ const WANTS: &[Want] = &[
 ];
 
 const fn network(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    def(name, kind, "virtual network", doc, "virsh net-dumpxml NAME")
+    FactDef::per(name, kind, "virtual network", doc, "virsh net-dumpxml NAME")
 }
 
 const FACTS: &[FactDef] = &[
@@ -41,7 +41,7 @@ const FACTS: &[FactDef] = &[
     ),
     network("virtnet.subnets", Kind::Words, "IP networks with the bridge's own address"),
     network("virtnet.trust_rx_filters", Kind::Bool, "Whether guests may set their receive filters"),
-    def(
+    FactDef::per(
         "virtnet.active",
         Kind::Bool,
         "virtual network",
@@ -75,10 +75,7 @@ fn parse(piece: Piece<'_>, out: &mut Out) {
 
 fn read(piece: Piece<'_>, lines: &Lines<'_>, network: Node<'_, '_>, out: &mut Out) {
     let Some(name) = child(network, "name").and_then(xml::text) else { return };
-    let origin = |node: Node<'_, '_>| {
-        let (line, text) = lines.of(node);
-        Origin::new(piece.path, Some(line), text)
-    };
+    let origin = |node: Node<'_, '_>| lines.origin(piece.path, node);
     if let Some(bridge) = child(network, "bridge")
         && let Some(link) = bridge.attribute("name")
     {

@@ -139,6 +139,7 @@ pub(super) fn state(control: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::parse;
+    use crate::evidence::testing::show;
     use crate::model::{Out, Piece};
 
     fn read(bytes: &[u8]) -> Out {
@@ -146,10 +147,6 @@ mod tests {
         let path = "sys/bus/pci/devices/0000:00:1c.0/config";
         parse(Piece { path, bytes, whole: true }, &mut out);
         out
-    }
-
-    fn show(out: &Out, name: &str) -> Option<String> {
-        crate::evidence::testing::show(out, name)
     }
 
     /// A root port, multi-function, secondary bus 3, with ACS at 0x148.

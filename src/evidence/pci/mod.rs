@@ -68,7 +68,7 @@ const fn device(
     doc: &'static str,
     command: &'static str,
 ) -> FactDef {
-    FactDef { name, kind, per: "PCI device", doc, command }
+    FactDef::per(name, kind, "PCI device", doc, command)
 }
 
 const FACTS: &[FactDef] = &[

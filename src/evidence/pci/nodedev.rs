@@ -7,8 +7,8 @@ use roxmltree::Node;
 
 use super::{Device, id};
 use crate::model::{Origin, Out, Piece, Value};
-use crate::parse::pci;
 use crate::parse::xml::{self, child, descend};
+use crate::parse::{libvirt, pci};
 
 pub(super) fn parse(piece: Piece<'_>, text: &str, out: &mut Out) {
     let mut rest = text;
@@ -90,7 +90,9 @@ fn facts(
         }
     }
     for inner in capability.children().filter(|c| c.has_tag_name("capability")) {
-        let Some(address) = child(inner, "address").and_then(attributes) else { continue };
+        let Some(address) = child(inner, "address").and_then(libvirt::pci_address) else {
+            continue;
+        };
         device.origin = origin(inner);
         match inner.attribute("type") {
             Some("phys_function") => device.text("pci.physfn", address),
@@ -113,7 +115,7 @@ fn group(
     device.origin = origin(group);
     device.put("pci.iommu_group", Value::Int(number));
     for member in group.children().filter(|c| c.has_tag_name("address")) {
-        let Some(address) = attributes(member) else { continue };
+        let Some(address) = libvirt::pci_address(member) else { continue };
         let origin = origin(member);
         device.out.fact_of("pci.iommu_group", &address, Value::Int(number), origin);
     }
@@ -130,21 +132,6 @@ fn named(name: &str) -> Option<String> {
 fn numbered(capability: Node<'_, '_>) -> Option<String> {
     let number = |name| child(capability, name).and_then(xml::text)?.parse().ok();
     pci::from_numbers(number("domain")?, number("bus")?, number("slot")?, number("function")?)
-}
-
-/// `<address domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>`.
-pub(super) fn attributes(node: Node<'_, '_>) -> Option<String> {
-    let number = |name| {
-        let text = node.attribute(name)?;
-        text.strip_prefix("0x")
-            .map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
-    };
-    pci::from_numbers(
-        number("domain").unwrap_or(0),
-        number("bus")?,
-        number("slot")?,
-        number("function")?,
-    )
 }
 
 #[cfg(test)]

@@ -21,13 +21,13 @@ pub(super) const FACTS: &[FactDef] = &[
     guest("qemu.prealloc", Kind::Bool, "Whether all guest RAM is taken at start"),
     guest("qemu.mem_lock", Kind::Bool, "Whether guest RAM is locked in memory"),
     guest("qemu.mem_path", Kind::Text, "Folder or file that backs guest RAM"),
-    FactDef {
-        name: "qemu.node_ram_kib",
-        kind: Kind::Int,
-        per: "guest/NUMA nodes",
-        doc: "Guest RAM that is bound to these NUMA nodes of the host (policy=bind), KiB",
-        command: "ps -ww -o args= -C qemu-system-x86_64",
-    },
+    FactDef::per(
+        "qemu.node_ram_kib",
+        Kind::Int,
+        "guest/NUMA nodes",
+        "Guest RAM that is bound to these NUMA nodes of the host (policy=bind), KiB",
+        "ps -ww -o args= -C qemu-system-x86_64",
+    ),
 ];
 
 /// A backend of guest RAM.

@@ -8,46 +8,45 @@
 //! (`{a: b}`) and JSON on one line are not parsed; what asks for emulation is in `emulation.rs`,
 //! and what nodes offer in the slice `container`.
 
-use super::{Reader, def};
+use super::Reader;
 use crate::model::{FactDef, Kind, Value};
 use crate::parse::{kv, lines};
 
 const VMI: &str = "kubectl get vmi NAME -o yaml";
 
 pub(super) const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "kubevirt.cpu_model",
         Kind::Text,
         "VMI",
         "CPU model of a VirtualMachineInstance, e.g. host-passthrough",
         VMI,
     ),
-    def(
+    FactDef::per(
         "kubevirt.cpu_require",
         Kind::Words,
         "VMI",
         "CPU features that a VMI is given (policy require, force or optional, or none), e.g. vmx",
         VMI,
     ),
-    def(
+    FactDef::per(
         "kubevirt.cpu_disable",
         Kind::Words,
         "VMI",
         "CPU features that a VMI is denied (policy disable or forbid)",
         VMI,
     ),
-    def(
+    FactDef::per(
         "kubevirt.dedicated_cpus",
         Kind::Bool,
         "VMI",
         "Whether vCPUs are pinned (dedicatedCpuPlacement)",
         VMI,
     ),
-    def("kubevirt.hugepages", Kind::Text, "VMI", "Size of huge pages, e.g. 2Mi, 1Gi", VMI),
-    def(
+    FactDef::per("kubevirt.hugepages", Kind::Text, "VMI", "Size of huge pages, e.g. 2Mi, 1Gi", VMI),
+    FactDef::new(
         "kubevirt.feature_gates",
         Kind::Words,
-        "",
         "Feature gates of KubeVirt that are on",
         "kubectl get kubevirt -A -o yaml",
     ),

@@ -58,16 +58,6 @@ const WANTS: &[Want] = &[
     Want::output("lxc-config-show*"),
 ];
 
-const fn def(
-    name: &'static str,
-    kind: Kind,
-    per: &'static str,
-    doc: &'static str,
-    command: &'static str,
-) -> FactDef {
-    FactDef { name, kind, per, doc, command }
-}
-
 const NOVA_LIBVIRT: &str = "sudo grep -A20 '^\\[libvirt\\]' /etc/nova/nova.conf";
 const NOVA_RATIO: &str = "sudo grep -E 'allocation_ratio|reserved_host' /etc/nova/nova.conf";
 
@@ -75,140 +65,122 @@ const PARTS: &[&[FactDef]] = &[SETTINGS, kubevirt::FACTS];
 const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
 
 const SETTINGS: &[FactDef] = &[
-    def(
+    FactDef::new(
         "libvirt.qemu_user",
         Kind::Text,
-        "",
         "User that libvirt runs QEMU as, from qemu.conf",
         "sudo grep -E '^ *user' /etc/libvirt/qemu.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.qemu_group",
         Kind::Text,
-        "",
         "Group that libvirt runs QEMU as, from qemu.conf",
         "sudo grep -E '^ *group' /etc/libvirt/qemu.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.dynamic_ownership",
         Kind::Bool,
-        "",
         "Whether libvirt gives the files of a guest to QEMU's user when it starts, from qemu.conf",
         "sudo grep -E '^ *dynamic_ownership' /etc/libvirt/qemu.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.security_driver",
         Kind::Text,
-        "",
         "What confines QEMU: selinux, apparmor, none, from qemu.conf",
         "sudo grep -E '^ *security_driver' /etc/libvirt/qemu.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.sock_group",
         Kind::Text,
-        "",
         "Group that may use libvirt's socket (unix_sock_group)",
         "sudo grep -E '^ *unix_sock' /etc/libvirt/*d.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.sock_rw_perms",
         Kind::Text,
-        "",
         "Mode of libvirt's socket for full access (unix_sock_rw_perms)",
         "sudo grep -E '^ *unix_sock' /etc/libvirt/*d.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.auth_rw",
         Kind::Text,
-        "",
         "How users of libvirt's socket are authorised (auth_unix_rw): none, polkit, sasl",
         "sudo grep -E '^ *auth_unix_rw' /etc/libvirt/*d.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.auth_tcp",
         Kind::Text,
-        "",
         "How TCP connections are authorised (auth_tcp): none, sasl",
         "sudo grep -E '^ *auth_tcp' /etc/libvirt/*d.conf",
     ),
-    def(
+    FactDef::new(
         "libvirt.cgroup_device_acl",
         Kind::Words,
-        "",
         "Devices that the device cgroup of QEMU allows, from qemu.conf",
         "sudo sed -n '/^cgroup_device_acl/,/]/p' /etc/libvirt/qemu.conf",
     ),
-    def(
+    FactDef::new(
         "nova.virt_type",
         Kind::Text,
-        "",
         "OpenStack's [libvirt] virt_type: kvm, or qemu for emulation",
         "sudo grep -A20 '^\\[libvirt\\]' /etc/nova/nova.conf",
     ),
-    def(
+    FactDef::new(
         "nova.cpu_mode",
         Kind::Text,
-        "",
         "OpenStack's [libvirt] cpu_mode: host-passthrough, host-model, custom or none",
         "sudo grep -A20 '^\\[libvirt\\]' /etc/nova/nova.conf",
     ),
-    def(
+    FactDef::new(
         "nova.cpu_models",
         Kind::Text,
-        "",
         "OpenStack's [libvirt] cpu_models (once cpu_model) of cpu_mode custom",
         "sudo grep -A20 '^\\[libvirt\\]' /etc/nova/nova.conf",
     ),
-    def(
+    FactDef::new(
         "nova.cpu_extra_flags",
         Kind::Words,
-        "",
         "CPU flags that OpenStack adds to the model (cpu_model_extra_flags)",
         NOVA_LIBVIRT,
     ),
-    def(
+    FactDef::new(
         "nova.hw_machine_type",
         Kind::Text,
-        "",
         "OpenStack's default machine types, e.g. x86_64=q35",
         NOVA_LIBVIRT,
     ),
-    def(
+    FactDef::new(
         "nova.cpu_dedicated_set",
         Kind::Text,
-        "",
         "CPUs that OpenStack pins vCPUs to ([compute] cpu_dedicated_set)",
         "sudo grep -A20 '^\\[compute\\]' /etc/nova/nova.conf",
     ),
-    def(
+    FactDef::new(
         "nova.cpu_ratio_percent",
         Kind::Int,
-        "",
         "vCPUs that OpenStack places on 100 CPUs (cpu_allocation_ratio)",
         NOVA_RATIO,
     ),
-    def(
+    FactDef::new(
         "nova.ram_ratio_percent",
         Kind::Int,
-        "",
         "Guest RAM that OpenStack places on a host, percent of its memory (ram_allocation_ratio)",
         NOVA_RATIO,
     ),
-    def(
+    FactDef::new(
         "nova.reserved_host_memory_mib",
         Kind::Int,
-        "",
         "Memory that OpenStack leaves to the host, MiB (reserved_host_memory_mb)",
         NOVA_RATIO,
     ),
-    def(
+    FactDef::per(
         "emulation.asked",
         Kind::Text,
         "file",
         "A setting that asks for software emulation, as it is written",
         "kubectl get kubevirt -A -o yaml",
     ),
-    def(
+    FactDef::per(
         "pve.cpu",
         Kind::Text,
         "VM id",
@@ -216,79 +188,108 @@ const SETTINGS: &[FactDef] = &[
          the configuration has none",
         "qm config ID",
     ),
-    def(
+    FactDef::per(
         "pve.cpu_flags",
         Kind::Words,
         "VM id",
         "Flags after the CPU type, e.g. +pcid",
         "qm config ID",
     ),
-    def(
+    FactDef::per(
         "pve.kvm",
         Kind::Bool,
         "VM id",
         "Whether the guest uses KVM, if it is said",
         "qm config ID",
     ),
-    def("pve.args", Kind::Text, "VM id", "Arguments that are added to QEMU's own", "qm config ID"),
-    def("pve.affinity", Kind::Text, "VM id", "CPUs that the guest may run on", "qm config ID"),
-    def("pve.machine", Kind::Text, "VM id", "Machine type, e.g. q35", "qm config ID"),
-    def("pve.vga", Kind::Text, "VM id", "Emulated graphics card, if it is said", "qm config ID"),
-    def("pve.tablet", Kind::Bool, "VM id", "Whether it has a USB tablet, if said", "qm config ID"),
-    def("pve.name", Kind::Text, "VM id", "Name of the guest", "qm config ID"),
-    def(
+    FactDef::per(
+        "pve.args",
+        Kind::Text,
+        "VM id",
+        "Arguments that are added to QEMU's own",
+        "qm config ID",
+    ),
+    FactDef::per(
+        "pve.affinity",
+        Kind::Text,
+        "VM id",
+        "CPUs that the guest may run on",
+        "qm config ID",
+    ),
+    FactDef::per("pve.machine", Kind::Text, "VM id", "Machine type, e.g. q35", "qm config ID"),
+    FactDef::per(
+        "pve.vga",
+        Kind::Text,
+        "VM id",
+        "Emulated graphics card, if it is said",
+        "qm config ID",
+    ),
+    FactDef::per(
+        "pve.tablet",
+        Kind::Bool,
+        "VM id",
+        "Whether it has a USB tablet, if said",
+        "qm config ID",
+    ),
+    FactDef::per("pve.name", Kind::Text, "VM id", "Name of the guest", "qm config ID"),
+    FactDef::per(
         "pve.model_flags",
         Kind::Words,
         "CPU model",
         "Flags of a custom CPU model of Proxmox VE, e.g. +vmx",
         "cat /etc/pve/virtual-guest/cpu-models.conf",
     ),
-    def(
+    FactDef::per(
         "pve.model_reported",
         Kind::Text,
         "CPU model",
         "CPU that a custom CPU model of Proxmox VE reports",
         "cat /etc/pve/virtual-guest/cpu-models.conf",
     ),
-    def(
+    FactDef::new(
         "cloud.machine_type",
         Kind::Text,
-        "",
         "Machine type, instance type or VM size, e.g. n2-standard-4",
         "gcloud compute instances describe NAME",
     ),
-    def(
+    FactDef::new(
         "cloud.nested_requested",
         Kind::Bool,
-        "",
         "Whether nested virtualization was asked for when the instance was made",
         "gcloud compute instances describe NAME",
     ),
-    def(
+    FactDef::new(
         "cloud.security_type",
         Kind::Text,
-        "",
         "Security type of the instance: Standard, TrustedLaunch, ConfidentialVM",
         "az vm show -g GROUP -n NAME",
     ),
-    def("cloud.id", Kind::Text, "", "Platform as cloud-init found it, e.g. gce, aws", "cloud-id"),
-    def("utm.backend", Kind::Text, "", "UTM's back end: QEMU or Apple", "plutil -p config.plist"),
-    def("macos.version", Kind::Version, "", "Version of macOS", "sw_vers"),
-    def(
+    FactDef::new(
+        "cloud.id",
+        Kind::Text,
+        "Platform as cloud-init found it, e.g. gce, aws",
+        "cloud-id",
+    ),
+    FactDef::new(
+        "utm.backend",
+        Kind::Text,
+        "UTM's back end: QEMU or Apple",
+        "plutil -p config.plist",
+    ),
+    FactDef::new("macos.version", Kind::Version, "Version of macOS", "sw_vers"),
+    FactDef::new(
         "hcs.nested_requested",
         Kind::Bool,
-        "",
         "Whether Windows was asked to show virtualization to the VM (ExposeVirtualizationExtensions)",
         "hcsdiag list",
     ),
-    def(
+    FactDef::new(
         "hcs.pmu_requested",
         Kind::Bool,
-        "",
         "Whether Windows was asked to give the VM a performance monitoring unit (EnablePerfmonPmu)",
         "hcsdiag list",
     ),
-    def(
+    FactDef::per(
         "incus.hugepages",
         Kind::Bool,
         "instance",

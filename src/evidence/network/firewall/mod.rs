@@ -14,7 +14,7 @@ mod tests;
 
 use rule::{ICMP_WORDS, Rule, Verdict, listed, nft_verdict, verdict};
 
-use super::{Line, believed, def};
+use super::{Line, believed};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -47,74 +47,69 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "firewall.drops_frag_needed",
         Kind::Text,
         "chain",
         "Rule that drops ICMP fragmentation-needed or ICMPv6 packet-too-big",
         "nft list ruleset; iptables-save -c",
     ),
-    def(
+    FactDef::new(
         "firewall.drops_errors",
         Kind::Bool,
-        "",
         "Whether any rule drops ICMP errors that path MTU discovery needs",
         "nft list ruleset; iptables-save -c",
     ),
-    def(
+    FactDef::per(
         "firewall.frag_needed_dropped",
         Kind::Int,
         "chain",
         "Packets that such a rule has dropped",
         "nft list ruleset; iptables-save -c",
     ),
-    def(
+    FactDef::per(
         "firewall.drops_tunnel",
         Kind::Text,
         "encapsulation",
         "Rule that drops an encapsulation: vxlan, geneve, gre, ipip, ipsec, wireguard",
         "nft list ruleset; iptables-save -c",
     ),
-    def(
+    FactDef::new(
         "firewall.protocol_94_packets",
         Kind::Int,
-        "",
         "Packets that passed a rule for IP protocol 94, the one that /etc/protocols calls ipip; \
          -1 where it has no counter",
         "iptables -nvL",
     ),
-    def(
+    FactDef::new(
         "firewall.allows_ipip",
         Kind::Bool,
-        "",
         "Whether a rule passes IP protocol 4, in which Linux sends IP-in-IP",
         "iptables -nvL",
     ),
-    def(
+    FactDef::per(
         "firewall.fallback_dropped",
         Kind::Int,
         "chain",
         "Packets that a chain's last rule dropped because none before it matched",
         "iptables -nvL",
     ),
-    def(
+    FactDef::per(
         "firewall.forward_policy",
         Kind::Text,
         "family",
         "What happens to forwarded packets that no rule matches: accept, drop",
         "iptables -S FORWARD; nft list ruleset",
     ),
-    def(
+    FactDef::new(
         "firewall.forward_filters",
         Kind::Bool,
-        "",
         "Whether anything at all refuses forwarded packets",
         "iptables -S FORWARD; nft list ruleset",
     ),
-    def(
+    FactDef::new(
         "firewall.clamps_mss",
         Kind::Bool,
-        "",
         "Whether a rule lowers the segment size of TCP to what the path carries (TCPMSS, maxseg)",
         "iptables-save -c; nft list ruleset",
     ),

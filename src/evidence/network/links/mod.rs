@@ -12,7 +12,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-use super::{Line, after, believed, def, is_output, mac, tunnel};
+use super::{Line, after, believed, is_output, mac, tunnel};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 
@@ -48,7 +48,7 @@ const WANTS: &[Want] = &[
 const SHOW: &str = "ip -d link";
 
 const fn link(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
-    def(name, kind, "link", doc, SHOW)
+    FactDef::per(name, kind, "link", doc, SHOW)
 }
 
 const FACTS: &[FactDef] = &[
@@ -64,7 +64,13 @@ const FACTS: &[FactDef] = &[
     link("link.master", Kind::Text, "Bridge, bond or virtual switch that the link is a port of"),
     link("link.parent", Kind::Text, "Link that this one is built on, where it is one of this host"),
     link("link.peer_index", Kind::Int, "Number of the link at the other end (NAME@ifN)"),
-    def("link.addresses", Kind::Words, "link", "IP addresses with prefix length", "ip addr"),
+    FactDef::per(
+        "link.addresses",
+        Kind::Words,
+        "link",
+        "IP addresses with prefix length",
+        "ip addr",
+    ),
     link("link.speed_mbps", Kind::Int, "Speed of the link, Mbit/s"),
     link("link.vlan_filtering", Kind::Bool, "Whether a bridge filters by VLAN"),
     link(
@@ -80,15 +86,21 @@ const FACTS: &[FactDef] = &[
     link("tunnel.df", Kind::Text, "Don't-fragment bit of outer packets: set, unset, inherit"),
     link("tunnel.keyed", Kind::Bool, "Whether a GRE tunnel carries a key"),
     link("tunnel.external", Kind::Bool, "Whether flows or a controller choose the outer header"),
-    def("vf.mac", Kind::Text, "link and VF", "Address of an SR-IOV virtual function", "ip link"),
-    def(
+    FactDef::per(
+        "vf.mac",
+        Kind::Text,
+        "link and VF",
+        "Address of an SR-IOV virtual function",
+        "ip link",
+    ),
+    FactDef::per(
         "vf.spoof_check",
         Kind::Bool,
         "link and VF",
         "Whether the NIC drops frames with other source addresses",
         "ip link",
     ),
-    def(
+    FactDef::per(
         "vf.trust",
         Kind::Bool,
         "link and VF",

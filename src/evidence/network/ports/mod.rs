@@ -16,7 +16,7 @@
 
 mod cloud;
 
-use super::{Line, believed, def, mac};
+use super::{Line, believed, mac};
 use crate::evidence::Slice;
 use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
 
@@ -50,53 +50,57 @@ const WANTS: &[Want] = &[
 ];
 
 const FACTS: &[FactDef] = &[
-    def(
+    FactDef::per(
         "port.filters_mac",
         Kind::Bool,
         "port",
         "Whether frames with other than the port's own MAC address are dropped",
         "Get-VMNetworkAdapter -VMName VM | Select Name, MacAddressSpoofing",
     ),
-    def("port.mac", Kind::Text, "port", "MAC address of the port", "openstack port show PORT"),
-    def(
+    FactDef::per(
+        "port.mac",
+        Kind::Text,
+        "port",
+        "MAC address of the port",
+        "openstack port show PORT",
+    ),
+    FactDef::per(
         "port.address_pairs",
         Kind::Bool,
         "port",
         "Whether further addresses are allowed on a port with port security",
         "openstack port show PORT -c allowed_address_pairs",
     ),
-    def(
+    FactDef::per(
         "vswitch.promiscuous",
         Kind::Bool,
         "switch or port group",
         "Whether ports may see all frames",
         "esxcli network vswitch standard policy security get -v vSwitch0",
     ),
-    def(
+    FactDef::per(
         "vswitch.uplinks",
         Kind::Int,
         "switch",
         "Physical NICs of a virtual switch",
         "esxcli network vswitch standard list",
     ),
-    def(
+    FactDef::new(
         "vswitch.reverse_check",
         Kind::Bool,
-        "",
         "Whether ESXi drops copies of a port's own frames in promiscuous mode",
         "esxcli system settings advanced list -o /Net/ReversePathFwdCheckPromisc",
     ),
-    def(
+    FactDef::per(
         "secgroup.protocols",
         Kind::Words,
         "file",
         "What security groups let in: all, tcp, udp, icmp, ipip, a number, or protocol/port",
         "openstack security group rule list GROUP",
     ),
-    def(
+    FactDef::new(
         "cloud.source_dest_check",
         Kind::Bool,
-        "",
         "Whether the cloud drops packets that are not from or to the instance's own address",
         "aws ec2 describe-network-interfaces",
     ),
