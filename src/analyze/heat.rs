@@ -101,7 +101,7 @@ fn grows(logged: &[Event]) -> bool {
             falls += usize::from(pair[1].1 < pair[0].1);
         }
     }
-    falls < 2 || falls.saturating_mul(3) < rises
+    falls == 0 || falls.saturating_mul(3) < rises
 }
 
 /// Stamps that are a minute apart from the one before. The same lines stand in dmesg and in the
@@ -177,5 +177,24 @@ mod tests {
         let mut both = seconds(&[10, 400]);
         both.extend([Stamp::Wall(5), Stamp::Wall(400_000_000)]);
         assert_eq!(episodes(both), 2);
+    }
+
+    #[test]
+    fn counts_of_one_machine_grow() {
+        let log = |counts: &[i64]| -> Vec<Event> {
+            let line = |(n, count): (i64, &i64)| Event {
+                kind: "cpu-throttled".into(),
+                origin: crate::model::Origin::new("commands/dmesg.txt", None, ""),
+                stamp: Some(Stamp::Boot(n * 400_000_000)),
+                writer: crate::model::Writer::Kernel,
+                fields: [("events".to_owned(), count.to_string())].into(),
+                key: None,
+            };
+            (1..).zip(counts).map(line).collect()
+        };
+        assert!(grows(&log(&[3, 90, 4000, 9000])));
+        assert!(grows(&log(&[700, 900, 1200, 5, 40, 800, 1000])), "a boot between");
+        assert!(!grows(&log(&[57_000, 8_000, 17_000])));
+        assert_eq!(since_boot(&log(&[1, 2])), Some(800));
     }
 }
