@@ -2,11 +2,14 @@
 //!
 //! Every CPU of a package counts the package's events, and the log has a line for each CPU: the
 //! largest count is the number of events. Lines of the log are events of the symptom
-//! `cpu-throttled`; those within a minute are one episode.
+//! `cpu-throttled`; those within a minute are one episode. A count only grows while a machine runs:
+//! lines whose counts go up and down are no record of one machine, and nothing is made of them.
+
+use std::collections::BTreeMap;
 
 use super::cpu::number;
 use super::{Analyzer, Run, derived};
-use crate::model::{Fact, FactDef, Host, Kind, Stamp, Value};
+use crate::model::{Event, Fact, FactDef, Host, Kind, Stamp, Value};
 
 /// Heat.
 pub const ANALYZER: Analyzer = Analyzer { name: "heat", facts: FACTS, run: Run::Host(run) };
@@ -43,13 +46,12 @@ const CPU_CHIPS: &[&str] =
 fn run(host: &Host) -> Vec<Fact> {
     let mut facts = Vec::new();
     let logged = host.events.of("cpu-throttled");
-    let said = logged.iter().filter_map(|e| {
-        let count = e.fields.get("events")?.parse::<i64>().ok()?;
-        Some((count, &e.origin))
-    });
+    let logged = if grows(logged) { logged } else { &[] };
+    let said = logged.iter().filter_map(|e| Some((count(e)?, &e.origin)));
     let counted = host.facts.all("throttle.count").iter();
     let counted = counted.filter_map(|f| Some((number(f)?, &f.origin)));
-    let uptime = host.facts.int("host.uptime_seconds").filter(|s| *s > 0);
+    let uptime = host.facts.int("host.uptime_seconds").or_else(|| since_boot(logged));
+    let uptime = uptime.filter(|s| *s > 0);
     if let Some((events, origin)) = said.chain(counted).max_by_key(|(n, _)| *n) {
         facts.push(derived("heat.events", Value::Int(events), origin));
         if let Some(uptime) = uptime {
@@ -68,6 +70,38 @@ fn run(host: &Host) -> Vec<Fact> {
     }
     facts.extend(celsius(host));
     facts
+}
+
+fn count(event: &Event) -> Option<i64> {
+    event.fields.get("events")?.parse().ok()
+}
+
+/// Seconds from boot to the last line that says so: what dmesg alone tells of the uptime.
+fn since_boot(logged: &[Event]) -> Option<i64> {
+    let stamps = logged.iter().filter_map(|e| match e.stamp {
+        Some(Stamp::Boot(us)) => Some(us / 1_000_000),
+        _ => None,
+    });
+    stamps.max()
+}
+
+/// Whether the counts of each CPU grow along each log, but for the falls of a few boots.
+fn grows(logged: &[Event]) -> bool {
+    let mut logs: BTreeMap<_, Vec<(Stamp, i64)>> = BTreeMap::new();
+    for event in logged {
+        let (Some(stamp), Some(count)) = (event.stamp, count(event)) else { continue };
+        let counter = (&event.origin.source, event.fields.get("cpu"), event.fields.get("unit"));
+        logs.entry(counter).or_default().push((stamp, count));
+    }
+    let (mut rises, mut falls) = (0_usize, 0_usize);
+    for counts in logs.values_mut() {
+        counts.sort();
+        for pair in counts.windows(2) {
+            rises += usize::from(pair[1].1 > pair[0].1);
+            falls += usize::from(pair[1].1 < pair[0].1);
+        }
+    }
+    falls == 0 || falls.saturating_mul(3) < rises
 }
 
 /// Stamps that are a minute apart from the one before. The same lines stand in dmesg and in the
@@ -143,5 +177,24 @@ mod tests {
         let mut both = seconds(&[10, 400]);
         both.extend([Stamp::Wall(5), Stamp::Wall(400_000_000)]);
         assert_eq!(episodes(both), 2);
+    }
+
+    #[test]
+    fn counts_of_one_machine_grow() {
+        let log = |counts: &[i64]| -> Vec<Event> {
+            let line = |(n, count): (i64, &i64)| Event {
+                kind: "cpu-throttled".into(),
+                origin: crate::model::Origin::new("commands/dmesg.txt", None, ""),
+                stamp: Some(Stamp::Boot(n * 400_000_000)),
+                writer: crate::model::Writer::Kernel,
+                fields: [("events".to_owned(), count.to_string())].into(),
+                key: None,
+            };
+            (1..).zip(counts).map(line).collect()
+        };
+        assert!(grows(&log(&[3, 90, 4000, 9000])));
+        assert!(grows(&log(&[700, 900, 1200, 5, 40, 800, 1000])), "a boot between");
+        assert!(!grows(&log(&[57_000, 8_000, 17_000])));
+        assert_eq!(since_boot(&log(&[1, 2])), Some(800));
     }
 }

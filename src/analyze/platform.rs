@@ -78,6 +78,7 @@ const BY_DMI: &[(&str, &str, &str)] = &[
     ("dmi.sys_vendor", "xen", "xen"),
     ("dmi.bios_vendor", "proxmox", "proxmox"),
     ("dmi.sys_vendor", "cloud hypervisor", "cloud-hypervisor"),
+    ("dmi.product_name", "cloudstack kvm", "kvm"),
     ("dmi.sys_vendor", "ovirt", "kvm"),
     ("dmi.product_name", "rhel", "kvm"),
     ("dmi.product_name", "ovirt", "kvm"),

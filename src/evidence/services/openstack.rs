@@ -3,13 +3,17 @@
 //! <https://docs.openstack.org/nova/latest/configuration/config.html>.
 //!
 //! Ratios are decimal fractions and become percent: 16.0 is 1600. 0.0 leaves the choice to the
-//! program and makes no fact.
+//! program and makes no fact. Jinja templates, which deployment tools (charms, kolla) keep beside the
+//! file they make of them, say nothing about this host and are left alone.
 
 use super::Reader;
 use crate::model::Value;
 use crate::parse::kv::{self, Setting};
 
 pub(super) fn parse(text: &str, reader: &mut Reader<'_, '_>) {
+    if is_template(text) {
+        return;
+    }
     for setting in kv::ini(text).filter(|s| !s.value.is_empty()) {
         let fact = match (setting.section, setting.key) {
             ("libvirt", "virt_type") => "nova.virt_type",
@@ -31,6 +35,12 @@ pub(super) fn parse(text: &str, reader: &mut Reader<'_, '_>) {
         };
         reader.add(fact, Value::text(setting.value), setting.line, setting.text);
     }
+}
+
+/// Whether a line outside comments has Jinja's `{{` or `{%`, neither of which nova.conf knows.
+fn is_template(text: &str) -> bool {
+    let said = text.lines().filter(|line| !line.trim_start().starts_with(['#', ';']));
+    said.into_iter().any(|line| line.contains("{{") || line.contains("{%"))
 }
 
 /// Settings of the scheduler: ratios and what the host keeps for itself.
@@ -93,5 +103,14 @@ mod tests {
         let text = "[DEFAULT]\ncpu_allocation_ratio = 0.0\nram_allocation_ratio = much\n";
         let broken = ["etc/nova/nova.conf:3: ram_allocation_ratio is no number"];
         assert_eq!(facts_of("etc/nova/nova.conf", text), broken);
+    }
+
+    #[test]
+    fn a_template_says_nothing_about_the_host() {
+        let text = "[DEFAULT]\n{% if x -%}\nreserved_host_memory_mb = {{ reserved }}\n\
+                    {% endif %}\n[libvirt]\nvirt_type = qemu\n";
+        assert!(facts_of("charm/templates/nova.conf", text).is_empty());
+        let commented = "# {{ ansible_managed }}\n[libvirt]\nvirt_type = kvm\n";
+        assert_eq!(facts_of("etc/nova/nova.conf", commented), ["nova.virt_type=kvm"]);
     }
 }
