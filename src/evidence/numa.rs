@@ -126,12 +126,7 @@ fn hardware(piece: Piece<'_>, number: u32, line: &str, out: &mut Out) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::testing::{read, read_part};
-
-    fn of(out: &Out, name: &str, node: &str) -> Option<String> {
-        let of = |f: &&crate::model::Fact| f.name == name && f.instance.as_deref() == Some(node);
-        out.facts.iter().find(of).map(|f| f.value.to_string())
-    }
+    use crate::evidence::testing::{read, read_part, show_of as of};
 
     #[test]
     fn memory_and_huge_pages_of_a_node() {

@@ -24,6 +24,13 @@ pub(super) fn show(out: &Out, name: &str) -> Option<String> {
     out.facts.iter().find(|f| f.name == name).map(|f| f.value.to_string())
 }
 
+/// The value, as text, of a fact of which there are several.
+pub(super) fn show_of(out: &Out, name: &str, instance: &str) -> Option<String> {
+    let mut facts = out.facts.iter();
+    let fact = facts.find(|f| f.name == name && f.instance.as_deref() == Some(instance));
+    fact.map(|f| f.value.to_string())
+}
+
 /// What a whole file gives: facts as `name[instance]=value`, then what is wrong with it.
 pub(super) fn shown(parse: fn(Piece<'_>, &mut Out), path: &str, text: &str) -> Vec<String> {
     let out = read(parse, path, text);

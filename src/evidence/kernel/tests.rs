@@ -1,3 +1,5 @@
+//! Tests of the slice: releases, command lines, configurations.
+
 use super::config::release_in;
 use super::*;
 use crate::evidence::testing::show as value;

@@ -152,14 +152,7 @@ fn classic(line: &mut Line<'_, '_, '_>, words: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::testing;
-
-    fn of(out: &Out, name: &str, instance: &str) -> Option<String> {
-        let mut facts = out.facts.iter();
-        facts
-            .find(|f| f.name == name && f.instance.as_deref() == Some(instance))
-            .map(|f| f.value.to_string())
-    }
+    use crate::evidence::testing::{self, show_of as of};
 
     #[test]
     fn routes_of_ip_and_of_net_tools() {

@@ -1,3 +1,5 @@
+//! Tests of the slice: logs, process lists, options in their spellings.
+
 use super::command::smp;
 use super::*;
 
