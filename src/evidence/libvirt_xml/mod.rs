@@ -12,7 +12,7 @@
 //! * `host.rs`: capabilities of the host
 //! * `memory.rs`: the guest's RAM and what backs it
 //!
-//! Each file has its facts and a function on [`Reader`]. Not parsed: networks, pools, snapshots.
+//! Each file has its facts and a function on `Reader`. Not parsed: networks, pools, snapshots.
 
 mod cpu;
 mod devices;
