@@ -1,8 +1,9 @@
 //! Writes our bundle: `nestdoctor-HOST-TIME.tar.zst`.
 //!
 //! A root-like tree: `manifest.json` first, then `proc/cpuinfo`, `commands/lsmod.txt` and so on,
-//! sorted, then the symbolic links that were asked for, as links. It holds a machine's logs and addresses, so that nobody but its owner may ever read it:
-//! mode 0600 from its creation on. It appears under its name only when it is complete.
+//! sorted, then the symbolic links that were asked for, as links; a link below which there are files
+//! stands in the manifest alone. It holds a machine's logs and addresses, so that nobody but its owner
+//! may ever read it: mode 0600 from its creation on. It appears under its name only when it is complete.
 
 #![expect(clippy::disallowed_methods, reason = "source/ is the only part that touches the outside")]
 
@@ -79,7 +80,7 @@ fn pack(collected: &Collected, host: &str, time: &str) -> io::Result<Vec<u8>> {
     for (path, bytes) in &collected.files {
         append(&mut builder, path, bytes, collected.taken)?;
     }
-    for (path, target) in &collected.links {
+    for (path, target) in collected.stored_links() {
         let mut header = header(tar::EntryType::Symlink, 0, collected.taken);
         builder.append_link(&mut header, path, target)?;
     }

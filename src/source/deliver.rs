@@ -112,11 +112,18 @@ impl<'a> Delivery<'a> {
         if !self.wanted.wants_link(path) {
             return self.role(layout, found);
         }
+        self.target(path, found, target);
+        if self.wanted.wants_file(path) { self.role(layout, found) } else { Role::Other }
+    }
+
+    fn target(&mut self, path: &str, found: &str, target: &str) {
+        if !self.wanted.wants_link(path) {
+            return;
+        }
         let place = Found { link: true, ..Found::file(found) };
         self.sink.file(path, place, &mut target.as_bytes());
         self.stats.files += 1;
         self.stats.bytes = self.stats.bytes.saturating_add(target.len() as u64);
-        if self.wanted.wants_file(path) { self.role(layout, found) } else { Role::Other }
     }
 
     fn manifest(&mut self, found: &str, reader: &mut dyn Read) -> Option<String> {
@@ -127,6 +134,9 @@ impl<'a> Delivery<'a> {
         match Manifest::parse(&bytes) {
             Ok(manifest) => {
                 manifest.gaps().for_each(|gap| self.sink.gap(gap));
+                for (path, target) in manifest.links_over_files() {
+                    self.target(path, found, target);
+                }
                 self.manifest = Some(manifest);
             }
             Err(what) => self.problem(found, what),

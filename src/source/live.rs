@@ -24,7 +24,7 @@ use kvm_ioctls::Kvm;
 use sha2::{Digest, Sha256};
 
 use super::limits;
-use super::manifest::{Manifest, ManifestEntry, Tool, VERSION};
+use super::manifest::{Manifest, ManifestEntry, Tool, VERSION, is_folder};
 use super::memory::Memory;
 use crate::model::{Gap, Layer, Want};
 
@@ -110,7 +110,7 @@ impl Collected {
     pub fn source(&self, host: &str, time: &str) -> Memory {
         let mut files = self.files.clone();
         files.insert("manifest.json".to_owned(), self.manifest_json(host, time));
-        Memory::new(host, files).with_links(self.links.clone())
+        Memory::new(host, files).with_links(self.stored_links())
     }
 
     /// Adds what a failing program printed: `commands/stderr.txt`, `commands/stderr-2.txt`, ...
@@ -122,6 +122,14 @@ impl Collected {
         self.add(Item::of(path, printed.source, printed.outcome));
         self.manifest.sort_by(|a, b| a.path.cmp(&b.path));
         self.gaps.sort();
+    }
+
+    /// Links that a tree can hold beside the files: those with files below stand in the manifest.
+    pub(super) fn stored_links(&self) -> BTreeMap<String, String> {
+        let paths: BTreeSet<&str> =
+            self.files.keys().chain(self.links.keys()).map(String::as_str).collect();
+        let stored = self.links.iter().filter(|(path, _)| !is_folder(path, &paths));
+        stored.map(|(path, target)| (path.clone(), target.clone())).collect()
     }
 
     fn add(&mut self, mut item: Item) {

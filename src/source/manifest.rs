@@ -3,6 +3,8 @@
 //! It is read back wherever a bundle is read, so that an analysis elsewhere knows of the same gaps
 //! as the one on the host itself. It is no evidence and never reaches a [`Sink`](super::Sink).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Gap, GapReason, Layer};
@@ -76,10 +78,25 @@ impl Manifest {
         self.files.iter().filter_map(ManifestEntry::gap)
     }
 
+    /// Links below which the bundle has files: no tree can hold both, so that these links stand in
+    /// the manifest alone. Path and target.
+    pub(super) fn links_over_files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let kept = self.files.iter().filter(|f| !f.sha256.is_empty());
+        let paths: BTreeSet<&str> = kept.map(|f| f.path.as_str()).collect();
+        let links = self.files.iter().filter_map(|f| Some((f.path.as_str(), f.link.as_deref()?)));
+        links.filter(move |(path, _)| is_folder(path, &paths))
+    }
+
     /// Reads a manifest; an error for a person where it is none.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(bytes).map_err(|e| format!("not a manifest of a bundle: {e}"))
     }
+}
+
+/// Whether one of the sorted paths lies below `path`.
+pub(super) fn is_folder(path: &str, paths: &BTreeSet<&str>) -> bool {
+    let folder = format!("{path}/");
+    paths.range(folder.as_str()..).next().is_some_and(|next| next.starts_with(&folder))
 }
 
 impl ManifestEntry {

@@ -121,6 +121,38 @@ fn a_live_host_is_read_through_links_and_its_bundle_keeps_them() {
     assert!(source.manifest().unwrap().files.contains(entry));
 }
 
+#[test]
+fn a_link_with_files_below_it_stands_in_the_manifest_so_that_a_bundle_can_be_unpacked() {
+    let root = tempfile::tempdir().unwrap();
+    tree(&members(), root.path());
+    let options = LiveOptions { root: root.path().to_owned(), ..LiveOptions::default() };
+    let wants = [
+        Want::link("sys/bus/pci/devices/*"),
+        Want::link("sys/bus/pci/devices/*/driver"),
+        Want::file("sys/bus/pci/devices/*/vendor"),
+    ];
+    let collected = collect(&wants, &options, &|_| ());
+    let collected =
+        Collected { gaps: Vec::new(), manifest: quiet(&collected.manifest), ..collected };
+    let device = "sys/bus/pci/devices/0000:01:00.0";
+    assert!(
+        collected.links.contains_key(device)
+            && collected.files.contains_key(&format!("{device}/vendor"))
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let path = bundle::write(&collected, "h", "t", dir.path()).unwrap();
+    let unpacked = dir.path().join("unpacked");
+    let stored = fs::File::open(&path).unwrap();
+    let plain = super::super::codec::Codec::Zstd.decode(stored);
+    tar::Archive::new(plain).unpack(&unpacked).unwrap();
+    for source in [&path, &unpacked] {
+        let mut taken = Taken::default();
+        open(source).unwrap().visit(&Wanted::new(wants.iter().copied()), &mut taken);
+        let target = taken.0.iter().find(|(path, _, link)| path == device && *link);
+        assert!(target.is_some_and(|t| t.1.ends_with(DEVICE)), "{}: {taken:?}", source.display());
+    }
+}
+
 /// The entries of what was there.
 fn quiet(manifest: &[ManifestEntry]) -> Vec<ManifestEntry> {
     manifest.iter().filter(|e| e.missing.is_none()).cloned().collect()
