@@ -1,6 +1,6 @@
 //! What backs guest RAM: `-object memory-backend-{ram,file,memfd}` (qapi/qom.json), the older
 //! `-mem-path` and `-mem-prealloc`, and whether it is locked (`-overcommit mem-lock=on`, before
-//! QEMU 3.0 `-realtime mlock=on`).
+//! QEMU 3.0 `-realtime mlock=on`). The other half of `-overcommit`, `cpu-pm`, is read here too.
 //!
 //! libvirt writes objects as JSON from 6.0 on, others as `key=value`. A backend file lies on
 //! hugetlbfs if its path says so: libvirt mounts /dev/hugepages, /dev/hugepages1G and the like,
@@ -20,6 +20,7 @@ pub(super) const FACTS: &[FactDef] = &[
     ),
     guest("qemu.prealloc", Kind::Bool, "Whether all guest RAM is taken at start"),
     guest("qemu.mem_lock", Kind::Bool, "Whether guest RAM is locked in memory"),
+    guest("qemu.cpu_pm", Kind::Bool, "Whether HLT, PAUSE and MWAIT stay in the guest: cpu-pm=on"),
     guest("qemu.mem_path", Kind::Text, "Folder or file that backs guest RAM"),
     FactDef::per(
         "qemu.node_ram_kib",
@@ -69,6 +70,9 @@ impl Command<'_> {
         let realtime = self.options("-realtime").find_map(|o| value_of(o, "mlock"));
         if let Some(on) = overcommit.or(realtime) {
             add("qemu.mem_lock", Value::Bool(on != "off"));
+        }
+        if let Some(on) = self.options("-overcommit").find_map(|o| value_of(o, "cpu-pm")) {
+            add("qemu.cpu_pm", Value::Bool(on != "off"));
         }
         self.nodes(&backends, origin, out);
     }
@@ -232,6 +236,7 @@ mod tests {
             &["qemu.hugepages c true", "qemu.hugepage_kib c 2048", "qemu.prealloc c true"],
         );
         has("qemu-system-x86_64 -name d -m 4096 -smp 2", &["qemu.hugepages d false"]);
+        has("qemu-system-x86_64 -name f -overcommit cpu-pm=on", &["qemu.cpu_pm f true"]);
         let shared = of(
             "qemu-system-x86_64 -name e -m 1G -object memory-backend-file,id=m,size=1G,mem-path=/dev/shm,share=on -object memory-backend-ram,id=x,size=1G,host-nodes=0,policy=preferred",
         );
