@@ -143,7 +143,7 @@ fn a_link_with_files_below_it_stands_in_the_manifest_so_that_a_bundle_can_be_unp
     let path = bundle::write(&collected, "h", "t", dir.path()).unwrap();
     let unpacked = dir.path().join("unpacked");
     let stored = fs::File::open(&path).unwrap();
-    let plain = super::super::codec::Codec::Zstd.decode(stored);
+    let plain = codec::Codec::Zstd.decode(stored);
     tar::Archive::new(plain).unpack(&unpacked).unwrap();
     for source in [&path, &unpacked] {
         let mut taken = Taken::default();
