@@ -300,12 +300,16 @@ fn by_prefixes(head: &str) -> Option<Writer> {
     let mut kernel = 0;
     let mut known = 0;
     let mut vmm = 0;
+    let mut syslog = 0;
     for line in lines {
         let prefix = logline::split(Writer::Other, line);
         all += 1;
         stamped += usize::from(prefix.stamp.is_some());
         known += usize::from(prefix.writer != Writer::Other);
         vmm += usize::from(prefix.writer == Writer::Vmm);
+        // RFC 3164: behind a stamp without a year stand host and tag, whoever that is.
+        let tagged = prefix.message.len() + "Mar  1 10:00:00 h t: ".len() <= line.len();
+        syslog += usize::from(tagged && matches!(prefix.stamp, Some(Stamp::Yearless(_))));
         let bare = prefix.writer == Writer::Kernel && line.starts_with(['[', '<']);
         kernel +=
             usize::from(bare && matches!(prefix.stamp, Some(Stamp::Boot(_) | Stamp::Wall(_))));
@@ -315,6 +319,7 @@ fn by_prefixes(head: &str) -> Option<Writer> {
         n if kernel * 2 > n => Some(Writer::Kernel),
         n if vmm * 2 > n => Some(Writer::Vmm),
         n if stamped * 2 > n && known > 0 => Some(Writer::Other),
+        n if syslog * 2 > n => Some(Writer::Other),
         _ => None,
     }
 }
@@ -371,6 +376,10 @@ mod tests {
             ("00:00:01.1 VirtualBox VM 7.0.22 r1 linux.amd64 release log\n", Writer::Virtualbox),
             ("2025-01-12T07:30:41.000Z In(05) vmx - Log for VMware ESX pid=1\n", Writer::Vmware),
             ("Jan 12 07:30:41 host kernel: x\nJan 12 07:30:41 host cron[1]: y\n", Writer::Other),
+            (
+                "Jan 12 07:30:41 host shop[1]: order 1\nJan 12 07:30:42 host shop: 2\n",
+                Writer::Other,
+            ),
             ("{\"component\":\"virt-handler\",\"msg\":\"x\"}\n", Writer::Kubevirt),
             ("2025-01-12T07:30:41.000 [id:main] Running Firecracker v1.12.1\n", Writer::Vmm),
             ("\nqemu-system-x86_64: failed to initialize kvm\n", Writer::Stderr),
