@@ -9,22 +9,14 @@
 
 use roxmltree::Node;
 
-use super::Slice;
-use crate::model::{FactDef, Kind, Out, Piece, Value, Want};
+use super::{Slice, libvirt_xml};
+use crate::model::{FactDef, Kind, Out, Piece, Value};
 use crate::parse::libvirt;
 use crate::parse::xml::{self, Lines, child, descend};
 
 /// vCPUs of libvirt domains.
-pub const SLICE: Slice = Slice { name: "domain_cpu", wants: WANTS, facts: FACTS, parse };
-
-const WANTS: &[Want] = &[
-    Want::file("etc/libvirt/qemu/*.xml"),
-    Want::file("run/libvirt/qemu/*.xml"),
-    Want::given("var/run/libvirt/qemu/*.xml"),
-    Want::command("virsh-dumpxml*", &[], &["sos_commands/virsh/virsh_-r_dumpxml_*"]),
-    Want::given("commands/*.xml"),
-    Want::given("*.xml"),
-];
+pub const SLICE: Slice =
+    Slice { name: "domain_cpu", wants: libvirt_xml::DOMAINS, facts: FACTS, parse };
 
 const fn domain(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     FactDef::per(name, kind, "domain", doc, "virsh dumpxml NAME")

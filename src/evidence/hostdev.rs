@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use roxmltree::Node;
 
-use super::Slice;
+use super::{Slice, count, joined, libvirt_xml};
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::xml::{self, Lines, child, descend};
 use crate::parse::{kv, libvirt, lines, pci, shell};
@@ -22,13 +22,7 @@ use crate::parse::{kv, libvirt, lines, pci, shell};
 /// Assigned devices and virtual IOMMUs.
 pub const SLICE: Slice = Slice { name: "hostdev", wants: WANTS, facts: FACTS, parse };
 
-const WANTS: &[Want] = &[
-    Want::file("etc/libvirt/qemu/*.xml"),
-    Want::file("run/libvirt/qemu/*.xml"),
-    Want::given("var/run/libvirt/qemu/*.xml"),
-    Want::command("virsh-dumpxml*", &[], &["sos_commands/virsh/virsh_-r_dumpxml_*"]),
-    Want::given("commands/*.xml"),
-    Want::given("*.xml"),
+const OTHERS: &[Want] = &[
     Want::file("etc/pve/qemu-server/*.conf"),
     Want::given("etc/pve/nodes/*/qemu-server/*.conf"),
     Want::output("qm-config*"),
@@ -36,6 +30,9 @@ const WANTS: &[Want] = &[
     Want::output("ps-*"),
     Want::output("cloud-hypervisor-cmdline*"),
 ];
+
+const WANTED: &[&[Want]] = &[libvirt_xml::DOMAINS, OTHERS];
+const WANTS: &[Want] = &joined::<_, { count(WANTED) }>(WANTED);
 
 const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     FactDef::per(name, kind, "guest", doc, "virsh dumpxml NAME")

@@ -12,7 +12,7 @@
 //!
 //! To add a kind: write `src/evidence/<kind>.rs`, then its `mod` line and its entry in [`ALL`].
 
-use crate::model::{FactDef, Kind, Out, Piece, RecordParser, Want};
+use crate::model::{FactDef, Out, Piece, RecordParser, Want};
 
 pub mod audit;
 pub mod block;
@@ -78,8 +78,8 @@ pub struct Slice {
     pub parse: fn(Piece<'_>, &mut Out),
 }
 
-/// How many facts the parts of a slice declare.
-const fn count(parts: &[&[FactDef]]) -> usize {
+/// How many wants or facts the parts of a slice declare.
+const fn count<T>(parts: &[&[T]]) -> usize {
     let (mut part, mut count) = (0, 0);
     while part < parts.len() {
         count += parts[part].len();
@@ -88,9 +88,10 @@ const fn count(parts: &[&[FactDef]]) -> usize {
     count
 }
 
-/// The facts of a slice that is written in several files: `joined::<{ count(PARTS) }>(PARTS)`.
-const fn joined<const N: usize>(parts: &[&[FactDef]]) -> [FactDef; N] {
-    let mut all = [FactDef::new("", Kind::Bool, "", ""); N];
+/// The wants or facts of several parts, the first of which is not empty:
+/// `joined::<_, { count(PARTS) }>(PARTS)`.
+const fn joined<T: Copy, const N: usize>(parts: &[&[T]]) -> [T; N] {
+    let mut all = [parts[0][0]; N];
     let (mut part, mut at) = (0, 0);
     while part < parts.len() {
         let mut index = 0;

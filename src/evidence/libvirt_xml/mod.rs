@@ -32,19 +32,25 @@ use crate::parse::xml::{self, Lines, child, descend};
 /// libvirt's XML.
 pub const SLICE: Slice = Slice { name: "libvirt_xml", wants: WANTS, facts: FACTS, parse };
 
-const WANTS: &[Want] = &[
+/// Where definitions of domains are, for all slices that read them.
+pub(super) const DOMAINS: &[Want] = &[
     Want::file("etc/libvirt/qemu/*.xml"),
     Want::file("run/libvirt/qemu/*.xml"),
     Want::given("var/run/libvirt/qemu/*.xml"),
     Want::command("virsh-dumpxml*", &[], &["sos_commands/virsh/virsh_-r_dumpxml_*"]),
-    Want::command(
-        "virsh-capabilities",
-        &["virsh", "-r", "capabilities"],
-        &["sos_commands/virsh/virsh_-r_capabilities"],
-    ),
     Want::given("commands/*.xml"),
     Want::given("*.xml"),
 ];
+
+const WANTED: &[&[Want]] = &[
+    DOMAINS,
+    &[Want::command(
+        "virsh-capabilities",
+        &["virsh", "-r", "capabilities"],
+        &["sos_commands/virsh/virsh_-r_capabilities"],
+    )],
+];
+const WANTS: &[Want] = &joined::<_, { count(WANTED) }>(WANTED);
 
 const fn domain(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     FactDef::per(name, kind, "domain", doc, "virsh dumpxml NAME")
@@ -62,7 +68,7 @@ const DEFINITION: &[FactDef] = &[
 /// The facts of all files of this folder.
 const PARTS: &[&[FactDef]] =
     &[DEFINITION, cpu::FACTS, devices::FACTS, display::FACTS, host::FACTS, memory::FACTS];
-const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
+const FACTS: &[FactDef] = &joined::<_, { count(PARTS) }>(PARTS);
 
 fn parse(piece: Piece<'_>, out: &mut Out) {
     let text = piece.text();

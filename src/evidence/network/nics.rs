@@ -7,7 +7,7 @@
 use roxmltree::Node;
 
 use super::mac;
-use crate::evidence::Slice;
+use crate::evidence::{Slice, count, joined, libvirt_xml};
 use crate::model::{FactDef, Kind, Origin, Out, Piece, Value, Want};
 use crate::parse::xml::{self, Lines, child, descend};
 use crate::parse::{libvirt, lines};
@@ -15,13 +15,7 @@ use crate::parse::{libvirt, lines};
 /// Guests' network interfaces.
 pub const SLICE: Slice = Slice { name: "network/nics", wants: WANTS, facts: FACTS, parse };
 
-const WANTS: &[Want] = &[
-    Want::file("etc/libvirt/qemu/*.xml"),
-    Want::file("run/libvirt/qemu/*.xml"),
-    Want::given("var/run/libvirt/qemu/*.xml"),
-    Want::command("virsh-dumpxml*", &[], &["sos_commands/virsh/virsh_-r_dumpxml_*"]),
-    Want::given("commands/*.xml"),
-    Want::given("*.xml"),
+const OTHERS: &[Want] = &[
     Want::file("var/log/libvirt/qemu/*.log"),
     Want::output("ps-*"),
     Want::command("ps", &[], &[]),
@@ -29,6 +23,9 @@ const WANTS: &[Want] = &[
     Want::file("etc/pve/qemu-server/*.conf"),
     Want::output("qm-config*"),
 ];
+
+const WANTED: &[&[Want]] = &[libvirt_xml::DOMAINS, OTHERS];
+const WANTS: &[Want] = &joined::<_, { count(WANTED) }>(WANTED);
 
 const fn nic(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
     FactDef::per(name, kind, "MAC address", doc, "virsh dumpxml NAME")

@@ -43,7 +43,7 @@ const fn guest(name: &'static str, kind: Kind, doc: &'static str) -> FactDef {
 }
 
 const PARTS: &[&[FactDef]] = &[GENERAL, display::FACTS, memory::FACTS, users::FACTS];
-const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
+const FACTS: &[FactDef] = &joined::<_, { count(PARTS) }>(PARTS);
 
 const GENERAL: &[FactDef] = &[
     guest("qemu.accel", Kind::Text, "First accelerator: kvm, tcg, hvf, whpx, xen"),

@@ -62,7 +62,7 @@ const NOVA_LIBVIRT: &str = "sudo grep -A20 '^\\[libvirt\\]' /etc/nova/nova.conf"
 const NOVA_RATIO: &str = "sudo grep -E 'allocation_ratio|reserved_host' /etc/nova/nova.conf";
 
 const PARTS: &[&[FactDef]] = &[SETTINGS, kubevirt::FACTS];
-const FACTS: &[FactDef] = &joined::<{ count(PARTS) }>(PARTS);
+const FACTS: &[FactDef] = &joined::<_, { count(PARTS) }>(PARTS);
 
 const SETTINGS: &[FactDef] = &[
     FactDef::new(
